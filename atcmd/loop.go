@@ -1,0 +1,287 @@
+package atcmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// state is what the loop is doing.
+type state int
+
+const (
+	idle    state = iota // in step, nothing in flight
+	busy                 // a command is in flight
+	late                 // a command has ended without its final result code, which may still come
+	probing              // the marker command is in flight
+	hung                 // the DCE may be waiting for payload: nothing may be written
+)
+
+// blockSilence is how long counted data may stop coming before its announcement is taken for noise.
+const blockSilence = 5 * time.Second
+
+// clock is the loop's two alarms.
+type clock struct {
+	deadline *time.Timer // of the command, the probe, or the data state
+	block    *time.Timer // of counted data
+}
+
+// loop is the only goroutine that writes to the port, and the only one that closes it.
+func (e *Engine) loop() {
+	e.clock.deadline, e.clock.block = stopped(), stopped()
+	var spare []byte
+	for e.err == nil {
+		var requests chan *request
+		var grammars chan Grammar
+		var cancelled <-chan struct{}
+		switch e.state {
+		case idle:
+			requests, grammars = e.requests, e.grammars
+		case busy:
+			cancelled = e.active.ctx.Done()
+		}
+		select {
+		case <-e.inbox.ready:
+			p, err := e.inbox.take(spare)
+			e.receive(p)
+			if err != nil {
+				e.fail(readError(err))
+			}
+			spare = p
+		case r := <-requests:
+			e.begin(r)
+		case g := <-grammars:
+			e.grammar = g
+		case <-cancelled:
+			e.abort(e.active.ctx.Err())
+		case <-e.clock.deadline.C:
+			e.expired()
+		case <-e.clock.block.C:
+			e.scan.abandon()
+			e.unexpected.Add(1)
+		case <-e.quit:
+			e.fail(ErrClosed)
+		}
+	}
+	e.tap.flush(nil)
+	e.port.Close() // a failed close changes nothing for anybody
+	if e.active != nil {
+		e.active.reply <- &LineError{e.active.cmd.String(), "", e.err}
+	}
+	close(e.urcs)
+	close(e.done)
+}
+
+// fail ends the loop. The first reason stands.
+func (e *Engine) fail(err error) {
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+func readError(err error) error {
+	if errors.Is(err, ErrOverrun) || errors.Is(err, ErrClosed) {
+		return err
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: the port was unplugged", ErrClosed)
+	}
+	return fmt.Errorf("%w: read: %w", ErrClosed, err)
+}
+
+// begin writes the command line.
+func (e *Engine) begin(r *request) {
+	if err := r.ctx.Err(); err != nil {
+		r.reply <- &LineError{r.cmd.String(), "", err}
+		return
+	}
+	e.active, e.state = r, busy
+	e.commands.Add(1)
+	e.tap.learn(r.cmd.Secret)
+	e.scan.prompt = r.cmd.prompt()
+	end := r.cmd.End
+	if end == "" {
+		end = e.grammar.End
+	}
+	if end == "" {
+		end = "\r"
+	}
+	e.clock.deadline.Reset(r.cmd.timeout())
+	e.write([]byte("AT"+r.cmd.Line+end), r.cmd.Secret)
+}
+
+func (e *Engine) write(p []byte, secrets []string) {
+	e.tap.flush(secrets)
+	e.tap.sent(p, secrets)
+	n, err := e.port.Write(p)
+	e.bytesOut.Add(uint64(n))
+	if err != nil {
+		e.fail(fmt.Errorf("%w: write: %w", ErrClosed, err))
+	}
+}
+
+// receive scans bytes from the port and acts on what they are.
+func (e *Engine) receive(p []byte) {
+	e.bytesIn.Add(uint64(len(p)))
+	var secrets []string
+	if e.active != nil {
+		secrets = e.active.cmd.Secret
+	}
+	e.tap.received(p, secrets)
+	e.scan.feed(p, e.event)
+	if e.scan.inBlock {
+		e.clock.block.Reset(blockSilence)
+	} else {
+		e.clock.block.Stop()
+	}
+}
+
+func (e *Engine) event(ev event) {
+	switch {
+	case ev.kind == noiseEvent:
+		e.unexpected.Add(1)
+	case ev.kind == promptEvent:
+		e.prompted()
+	default:
+		e.line(Line{Head: string(ev.head), Block: clone(ev.block), Tail: string(ev.tail)})
+	}
+}
+
+func clone(p []byte) []byte {
+	if p == nil {
+		return nil
+	}
+	return append([]byte{}, p...)
+}
+
+// prompted writes the payload: only here, and only for the command in flight whose prompt has come.
+func (e *Engine) prompted() {
+	if e.state != busy || e.active.prompted {
+		return
+	}
+	r := e.active
+	r.prompted = true
+	if e.grammar.PayloadEcho {
+		e.scan.awaitEcho(r.cmd.Payload)
+	}
+	e.clock.deadline.Reset(r.cmd.timeout())
+	e.write(r.cmd.Payload, nil)
+}
+
+// line finds the owner of a line.
+func (e *Engine) line(l Line) {
+	if l.Block == nil && e.grammar.isReboot(l.Head) {
+		e.rebooted(l)
+		return
+	}
+	switch e.state {
+	case busy:
+		e.answer(l)
+	case late, probing:
+		e.lateLine(l)
+	case hung:
+		if looksFinal(l.Head) && l.Block == nil {
+			e.stale.Add(1)
+			e.probe() // the data state is over
+			return
+		}
+		e.unsolicited(l)
+	default:
+		e.unsolicited(l)
+	}
+}
+
+// answer takes a line while a command is in flight.
+func (e *Engine) answer(l Line) {
+	r := e.active
+	if l.Block == nil {
+		if isEcho(&r.cmd, l.Head) {
+			return
+		}
+		if done, err := final(&r.cmd, l.Head); done {
+			e.finalResult(l.Head, err)
+			return
+		}
+	}
+	if r.cmd.Until != "" && !r.until && hasPrefix(l.Head, r.cmd.Until) {
+		r.resp.Until, r.until = l, true
+		if r.accepted {
+			e.finish(nil)
+		}
+		return
+	}
+	if !r.accepted && e.grammar.attribute(&r.cmd, l.Head) == ownAnswer {
+		r.resp.Info = append(r.resp.Info, l)
+		return
+	}
+	e.unsolicited(l)
+}
+
+func (e *Engine) finalResult(line string, err error) {
+	r := e.active
+	r.resp.Final = line
+	if err != nil {
+		e.finish(&CommandError{Command: r.cmd.String(), Result: line, Err: err})
+		return
+	}
+	if r.cmd.Payload != nil && !r.prompted {
+		// The DCE has ended the command without asking for its payload; the next prompt would not be ours.
+		e.finish(&CommandError{Command: r.cmd.String(), Result: line, Err: errNoPrompt})
+		return
+	}
+	r.accepted = true
+	if r.cmd.Until == "" || r.until {
+		e.finish(nil)
+	}
+}
+
+var errNoPrompt = errors.New("ended before it asked for the payload")
+
+func isEcho(c *Command, line string) bool {
+	return len(line) == len(c.Line)+2 && (line[:2] == "AT" || line[:2] == "at") && line[2:] == c.Line
+}
+
+func hasPrefix(s, prefix string) bool { return len(s) >= len(prefix) && s[:len(prefix)] == prefix }
+
+// finish gives the command in flight its end; the line is in step.
+func (e *Engine) finish(err error) {
+	e.clock.deadline.Stop()
+	e.scan.prompt = ""
+	r := e.active
+	e.active, e.state = nil, idle
+	r.reply <- err
+}
+
+// unsolicited queues a URC. One that does not fit ends the engine: a lost URC may be a lost message.
+func (e *Engine) unsolicited(l Line) {
+	if l.Block == nil && !e.grammar.isURC(l.Head) && !e.grammar.isReboot(l.Head) {
+		if looksFinal(l.Head) {
+			e.stale.Add(1)
+			return
+		}
+		e.unexpected.Add(1)
+	}
+	select {
+	case e.urcs <- l:
+	default:
+		e.overruns.Add(1)
+		e.fail(ErrOverrun)
+	}
+}
+
+func (e *Engine) rebooted(l Line) {
+	e.clock.deadline.Stop()
+	if r := e.active; r != nil {
+		e.active = nil
+		r.reply <- &LineError{r.cmd.String(), "", ErrReboot}
+	}
+	e.state, e.scan.prompt, e.scan.echo = idle, "", nil
+	e.unsolicited(l)
+}
+
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}

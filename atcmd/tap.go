@@ -1,0 +1,69 @@
+package atcmd
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Tap is told what passes on the wire, secrets masked: whole command lines and payloads on the way out, whole lines
+// on the way in. It is called from the engine's loop and must not block.
+type Tap func(sent bool, text []byte)
+
+// longSecret is from which length on a secret is masked wherever it comes back, not only in its command's echo; a
+// shorter one, such as a PIN of four digits, would blot out unrelated numbers.
+const longSecret = 5
+
+// tapper collects what comes in until a line end, so that a secret cut by two reads is still seen whole.
+type tapper struct {
+	tap     Tap
+	secrets []string
+	in      []byte
+}
+
+func (t *tapper) learn(secrets []string) {
+	for _, s := range secrets {
+		if len(s) >= longSecret && !slices.Contains(t.secrets, s) {
+			t.secrets = append(t.secrets, s)
+		}
+	}
+}
+
+func (t *tapper) sent(p []byte, secrets []string) {
+	if t.tap == nil {
+		return
+	}
+	t.tap(true, []byte(mask(mask(string(p), secrets), t.secrets)))
+}
+
+func (t *tapper) received(p []byte, secrets []string) {
+	if t.tap == nil {
+		return
+	}
+	for _, b := range p {
+		t.in = append(t.in, b)
+		if b == '\n' || len(t.in) >= maxLine || (b == ' ' && string(t.in) == "> ") {
+			t.flush(secrets)
+		}
+	}
+}
+
+func (t *tapper) flush(secrets []string) {
+	if t.tap == nil || len(t.in) == 0 {
+		return
+	}
+	if s := string(t.in); strings.Trim(s, "\r\n") != "" {
+		s = mask(s, t.secrets)
+		if strings.Contains(s, "AT") { // an echo shows the secrets of its command, short ones too
+			s = mask(s, secrets)
+		}
+		t.tap(false, []byte(s))
+	}
+	t.in = t.in[:0]
+}
+
+// Printable shows every byte of p on one line: control characters and what is not UTF-8 as Go escapes.
+func Printable(p []byte) string {
+	s := strconv.Quote(string(p))
+	return strings.ReplaceAll(s[1:len(s)-1], `\"`, `"`)
+}
