@@ -1,0 +1,122 @@
+package modems
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/atbridge/atbridge/atcmd"
+)
+
+// Driver is what one family of modems does differently. A zero field means: as 27.007 says.
+type Driver struct {
+	Name string
+
+	// Models are the beginnings of the +CGMM (or ATI) model names that the driver takes, without regard to case.
+	Models []string
+
+	// Grammar is the dialect, as a session that survived a restart of the host would have left it.
+	Grammar atcmd.Grammar
+
+	// Setup is sent once after the driver is known. A refusal is logged and changes nothing: firmware differs.
+	Setup []atcmd.Command
+
+	// Attach does what Setup cannot say as a list; nil: nothing.
+	Attach func(ctx context.Context, m *Modem) error
+
+	// Activate brings up the PDP context and returns its address; nil: +CGDCONT, +CGACT, +CGPADDR.
+	Activate func(ctx context.Context, m *Modem, pdp PDPConfig) (address string, err error)
+
+	// ICCID reads the SIM's number; nil: none is known.
+	ICCID func(ctx context.Context, c atcmd.Commander) (string, error)
+
+	MQTT MQTTDialer // nil: no MQTT stack on board
+}
+
+// MQTTDialer opens a session by the module's own MQTT stack.
+type MQTTDialer interface {
+	DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Session, error)
+}
+
+var registry []*Driver
+
+// Register adds a driver. Two of one name are a mistake in the program.
+func Register(d *Driver) {
+	if Lookup(d.Name) != nil {
+		panic("modems: driver " + d.Name + " registered twice")
+	}
+	registry = append(registry, d)
+	sort.Slice(registry, func(i, j int) bool { return registry[i].Name < registry[j].Name })
+}
+
+// Drivers are the names of all drivers, sorted.
+func Drivers() []string {
+	var names []string
+	for _, d := range registry {
+		names = append(names, d.Name)
+	}
+	return names
+}
+
+// Lookup finds a driver by name; nil if there is none.
+func Lookup(name string) *Driver {
+	for _, d := range registry {
+		if d.Name == name {
+			return d
+		}
+	}
+	return nil
+}
+
+// match finds the driver whose model name is the longest that model begins with.
+func match(model string) *Driver {
+	var best *Driver
+	longest := 0
+	for _, d := range registry {
+		for _, name := range d.Models {
+			if len(name) > longest && len(model) >= len(name) && strings.EqualFold(model[:len(name)], name) {
+				best, longest = d, len(name)
+			}
+		}
+	}
+	return best
+}
+
+// choose takes the driver that was named, or the one that fits id.
+func choose(name string, id Identity) (*Driver, error) {
+	if name != "" && name != "auto" {
+		if d := Lookup(name); d != nil {
+			return d, nil
+		}
+		return nil, fmt.Errorf("%w: there is no driver %q; there are: %s", ErrUnsupported, name, strings.Join(Drivers(), ", "))
+	}
+	if d := match(id.Model); d != nil {
+		return d, nil
+	}
+	return nil, fmt.Errorf("%w: no driver knows the model %q of %q; name one of %s in modem.driver",
+		ErrUnsupported, id.Model, id.Manufacturer, strings.Join(Drivers(), ", "))
+}
+
+// union is the grammar until the modem is identified: a session that survived the host's restart may already be
+// pushing data, in any of the dialects.
+func union() atcmd.Grammar {
+	g := atcmd.Grammar{}
+	var blocks []func([]byte) (int, int, bool)
+	for _, d := range registry {
+		g.URCs = append(g.URCs, d.Grammar.URCs...)
+		g.Reboot = append(g.Reboot, d.Grammar.Reboot...)
+		if d.Grammar.Block != nil {
+			blocks = append(blocks, d.Grammar.Block)
+		}
+	}
+	g.Block = func(head []byte) (skip, n int, ok bool) {
+		for _, b := range blocks {
+			if skip, n, ok = b(head); ok {
+				return skip, n, ok
+			}
+		}
+		return 0, 0, false
+	}
+	return g
+}

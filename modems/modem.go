@@ -1,0 +1,136 @@
+package modems
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/atbridge/atbridge/atcmd"
+)
+
+// Options of Attach. The zero value attaches to whatever modem answers.
+type Options struct {
+	Driver string // name of a driver, or auto
+	PDP    PDPConfig
+
+	PIN string // of the SIM; a secret
+	// RefusedPIN is a file that remembers a PIN the SIM refused, so that it is never entered again: three tries
+	// lock a SIM. Empty: nothing is remembered beyond this Modem.
+	RefusedPIN string
+
+	// Port is how the host is connected, in Quectel's words ("uart1", "usbat", "usbmodem"); empty: uart1.
+	Port string
+
+	// Quiet is how long to listen before the first byte is written. A host that died between a prompt and its
+	// payload has left the modem in its data state, where the first bytes would be published.
+	Quiet time.Duration
+
+	RegisterTimeout time.Duration // how long to wait for the network; zero: 90 s
+
+	Tap      atcmd.Tap
+	Log      *slog.Logger
+	Progress func(text string) // told what is being waited for
+}
+
+// Identity is who the modem says it is.
+type Identity struct {
+	Manufacturer, Model, Revision, IMEI string
+	ICCID                               string // of the SIM; known once online
+}
+
+// Network is what the modem last said of its network.
+type Network struct {
+	Registered bool
+	Roaming    bool
+	Operator   string
+	RSSI       int // dBm; 0: not known
+	Address    string
+}
+
+// Counters of the AT channel.
+type Counters = atcmd.Counters
+
+// Modem is one attached modem. Its methods may be called from several goroutines.
+type Modem struct {
+	engine *atcmd.Engine
+	router router
+	driver *Driver
+	opts   Options
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	id      Identity
+	network Network
+}
+
+// Attach takes over port and talks to what is there until it knows which modem it is. It closes port if it fails.
+func Attach(ctx context.Context, port io.ReadWriteCloser, o Options) (*Modem, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	if o.RegisterTimeout == 0 {
+		o.RegisterTimeout = registerTimeout
+	}
+	m := &Modem{opts: o, log: o.Log}
+	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(o.Tap))
+	go m.router.run(m.engine.URCs())
+	if err := m.start(ctx); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// Do runs one AT command, in its turn.
+func (m *Modem) Do(ctx context.Context, c atcmd.Command) (atcmd.Response, error) {
+	return m.engine.Do(ctx, c)
+}
+
+// DialMQTT opens a session by the module's own MQTT stack.
+func (m *Modem) DialMQTT(ctx context.Context, cfg MQTTConfig) (Session, error) {
+	if m.driver.MQTT == nil {
+		return nil, fmt.Errorf("%w: driver %s knows no MQTT stack on this module", ErrUnsupported, m.driver.Name)
+	}
+	return m.driver.MQTT.DialMQTT(ctx, m, cfg)
+}
+
+// Driver is the name of the driver in use.
+func (m *Modem) Driver() string { return m.driver.Name }
+
+// Identity is who the modem says it is.
+func (m *Modem) Identity() Identity {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.id
+}
+
+// Network is what was last learnt of the network.
+func (m *Modem) Network() Network {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.network
+}
+
+func (m *Modem) learn(change func(id *Identity, n *Network)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(&m.id, &m.network)
+}
+
+// Counters of the AT channel.
+func (m *Modem) Counters() Counters { return m.engine.Counters() }
+
+// Done is closed when the line is lost; Err then says why.
+func (m *Modem) Done() <-chan struct{} { return m.engine.Done() }
+
+// Err is why the line ended; nil while it stands.
+func (m *Modem) Err() error { return m.engine.Err() }
+
+// Close closes the port. The module keeps its state.
+func (m *Modem) Close() error { return m.engine.Close() }

@@ -1,0 +1,38 @@
+package modems
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrOffline: the modem answers, but has no way to the network: SIM, registration or PDP context. The text says
+// which, and what to do.
+var ErrOffline = errors.New("the modem is not online")
+
+// Online takes the modem to the network: SIM ready, registered, PDP context active. It may be called again at any
+// time and then does only what is missing.
+func (m *Modem) Online(ctx context.Context) error {
+	if err := m.unlock(ctx); err != nil {
+		return err
+	}
+	if m.driver.ICCID != nil {
+		if n, err := m.driver.ICCID(ctx, m); err == nil {
+			m.learn(func(id *Identity, _ *Network) { id.ICCID = n })
+		}
+	}
+	if err := m.register(ctx); err != nil {
+		return err
+	}
+	m.opts.Progress("bringing up the data connection")
+	activate := m.driver.Activate
+	if activate == nil {
+		activate = activate27007
+	}
+	address, err := activate(ctx, m, m.opts.PDP)
+	if err != nil {
+		return fmt.Errorf("%w: no data connection: is the APN right (modem.apn is %q)? %w", ErrOffline, m.opts.PDP.APN, err)
+	}
+	m.learn(func(_ *Identity, n *Network) { n.Address = address })
+	return nil
+}

@@ -1,0 +1,221 @@
+package modems
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/atbridge/atbridge/atcmd"
+)
+
+// Raw takes over port and sends nothing of its own: for commands typed by a person.
+func Raw(port io.ReadWriteCloser, tap atcmd.Tap) *Modem {
+	m := &Modem{driver: &Driver{Name: "none"}, log: slog.New(slog.DiscardHandler)}
+	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(tap))
+	go m.router.run(m.engine.URCs())
+	return m
+}
+
+// SendRequest is what a person wants to send.
+type SendRequest struct {
+	Commands []string      `json:"commands"` // command lines, with or without AT
+	Data     []byte        `json:"data,omitempty"`
+	Wait     []string      `json:"wait,omitempty"` // beginnings of URCs to wait for, after the last command
+	Timeout  time.Duration `json:"timeout"`        // for each command, and for each URC
+	Force    bool          `json:"force,omitempty"`
+}
+
+// SendAnswer is the answer to one command, or one URC that was waited for.
+type SendAnswer struct {
+	Command string   `json:"command,omitempty"`
+	Lines   []string `json:"lines"`
+	Final   string   `json:"final,omitempty"`
+}
+
+// Send runs the commands of req in order, as one sequence that nothing comes between, and stops at the first that
+// fails. It returns what was answered up to there. The data goes to the last command.
+func (m *Modem) Send(ctx context.Context, req SendRequest) ([]SendAnswer, error) {
+	var waiters []*waiter
+	for _, prefix := range req.Wait {
+		w := m.await(prefix, nil)
+		defer w.stop()
+		waiters = append(waiters, w)
+	}
+	var answers []SendAnswer
+	err := m.engine.Exclusive(ctx, func(c atcmd.Commander) error {
+		for i, line := range req.Commands {
+			cmd := typed(line).WithTimeout(req.Timeout)
+			if i == len(req.Commands)-1 {
+				cmd.Payload = req.Data
+			}
+			r, err := c.Do(ctx, cmd)
+			a := SendAnswer{Command: cmd.String(), Final: r.Final}
+			for _, l := range r.Info {
+				a.Lines = append(a.Lines, l.String())
+			}
+			answers = append(answers, a)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for i, w := range waiters {
+		if err != nil {
+			break
+		}
+		limited, cancel := context.WithTimeout(ctx, req.Timeout)
+		var l atcmd.Line
+		if l, err = w.wait(limited); err == nil {
+			answers = append(answers, SendAnswer{Lines: []string{l.String()}})
+		} else if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no line that begins with %q within %v: %w", req.Wait[i], req.Timeout, atcmd.ErrTimeout)
+		}
+		cancel()
+	}
+	return answers, err
+}
+
+// typed makes a command of a line that a person typed. A final result code of a socket command ends it too; V.250
+// does not have those, and a person cannot declare them.
+func typed(line string) atcmd.Command {
+	line = strings.TrimSpace(line)
+	if len(line) >= 2 && strings.EqualFold(line[:2], "AT") {
+		line = line[2:]
+	}
+	return atcmd.Command{Line: line, Final: func(l string) (bool, error) {
+		switch l {
+		case "OK", "SEND OK", "SHUT OK", "CLOSE OK":
+			return true, nil
+		case "SEND FAIL":
+			return true, errors.New(l)
+		}
+		return false, nil
+	}}
+}
+
+// Commands that would pull the line from under a running session: call, reset, power, rate, profile, echo,
+// multiplexing, and where URCs go.
+var disruptive = []string{"D", "O", "Z", "&F", "&W", "E1", "V0", "Q1", "+CFUN", "+IPR", "+ICF", "+IFC", "+CMUX", "+CGATT",
+	"+CGACT", "+QIACT", "+QIDEACT", "+QICSGP", "+CGDCONT", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC",
+	"+CPIN", "+CPWD", "+CLCK", "+QSCLK", "+QCFG", "+REBOOT", "+ECRST", "+RESET", "+MIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT",
+	"+LMQTTCFG", "+LMQTTOPEN", "+LMQTTCLOSE", "+LMQTTCONN", "+LMQTTDISC"}
+
+// Commands that run code on the module or replace its firmware.
+var dangerous = []string{"+QLINUXCMD", "+QFOTADL", "+QADBKEY", "+QDOWNLOAD", "+QNVW", "+QNVFW", "+UPGRADE"}
+
+// ErrForbidden: the daemon does not run this command for anybody, or only with force.
+var ErrForbidden = errors.New("the daemon does not run this command")
+
+// Permit decides whether a running daemon may send line for somebody. Reading and testing is always allowed, but for
+// a test that holds the channel for minutes (AT+COPS=?).
+func Permit(line string, force, dangerousAllowed bool) error {
+	for _, c := range commands(typed(line).Line) {
+		name, form := c, ""
+		if i := strings.IndexAny(c, "=?"); i >= 0 {
+			name, form = strings.TrimSpace(c[:i]), c[i:]
+		}
+		switch {
+		case slices.Contains(dangerous, name) && !dangerousAllowed:
+			return fmt.Errorf("%w: AT%s runs code on the module or replaces its firmware", ErrForbidden, name)
+		case force || form == "?":
+		case name == "+COPS" && form == "=?":
+			return fmt.Errorf("%w without --force: AT+COPS=? holds the modem for minutes", ErrForbidden)
+		case form != "=?" && slices.Contains(disruptive, name):
+			return fmt.Errorf("%w without --force: AT%s would disturb the running session", ErrForbidden, name)
+		}
+	}
+	return nil
+}
+
+// commands splits a command line body as V.250 5.4 does: basic commands follow each other without a separator
+// (AT&FZE0), extended ones end at a ';', and D takes the rest of the line. Names come in upper case; an extended
+// command keeps what follows its name.
+func commands(line string) []string {
+	var found []string
+	for i := 0; i < len(line); {
+		switch c := line[i]; {
+		case c == ' ' || c == ';':
+			i++
+		case strings.IndexByte("+^*$%#", c) >= 0:
+			end := extendedEnd(line, i)
+			ext := line[i:end]
+			if j := strings.IndexAny(ext, "=?"); j >= 0 {
+				ext = strings.ToUpper(ext[:j]) + ext[j:]
+			} else {
+				ext = strings.ToUpper(ext)
+			}
+			found = append(found, strings.TrimSpace(ext))
+			i = end
+		case c == 'D' || c == 'd':
+			return append(found, "D")
+		default:
+			start := i
+			if c == '&' || c == '\\' {
+				i++
+			}
+			i = min(i+1, len(line))
+			for i < len(line) && line[i] >= '0' && line[i] <= '9' {
+				i++
+			}
+			name := strings.ToUpper(line[start:i])
+			if name == "E" || name == "V" || name == "Q" || name == "Z0" || name == "&F0" || name == "&W0" || name == "O0" {
+				name = basicDefault[name]
+			}
+			found = append(found, name)
+			for i < len(line) && (line[i] == '=' || line[i] == '?') { // S-parameters
+				for i++; i < len(line) && line[i] >= '0' && line[i] <= '9'; i++ {
+				}
+			}
+		}
+	}
+	return found
+}
+
+// basicDefault maps spellings of a basic command to the one in the table: a missing number is 0 (V.250 5.3.1).
+var basicDefault = map[string]string{"E": "E0", "V": "V0", "Q": "Q0", "Z0": "Z", "&F0": "&F", "&W0": "&W", "O0": "O"}
+
+func extendedEnd(line string, from int) int {
+	quoted := false
+	for i := from; i < len(line); i++ {
+		switch {
+		case line[i] == '"':
+			quoted = !quoted
+		case line[i] == ';' && !quoted:
+			return i
+		}
+	}
+	return len(line)
+}
+
+// Failure is what kind of failure an error is to a person who sent a command.
+type Failure string
+
+const (
+	ModemRefused Failure = "refused"   // the modem said so
+	NoAnswerYet  Failure = "timeout"   // not in time
+	BadArgument  Failure = "usage"     // nothing was sent
+	Forbidden    Failure = "forbidden" // the daemon does not do it
+	LineLost     Failure = "lost"
+)
+
+// KindOf sorts an error of Send or Attach.
+func KindOf(err error) Failure {
+	switch {
+	case errors.Is(err, ErrForbidden):
+		return Forbidden
+	case errors.Is(err, atcmd.ErrArgument):
+		return BadArgument
+	case atcmd.Refused(err):
+		return ModemRefused
+	case errors.Is(err, atcmd.ErrTimeout), errors.Is(err, atcmd.ErrPrompt), errors.Is(err, atcmd.ErrResync),
+		errors.Is(err, ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
+		return NoAnswerYet
+	}
+	return LineLost
+}

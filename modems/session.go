@@ -1,0 +1,127 @@
+package modems
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Message is one MQTT application message, as either side sees it.
+type Message struct {
+	Topic   string
+	Payload []byte
+	QoS     byte // 0 or 1; 2 is carried as 1
+	Retain  bool
+}
+
+// MQTTConfig is what a broker must be told to open a session, whoever encodes it.
+type MQTTConfig struct {
+	Host         string // name or literal address, without brackets
+	Port         int
+	TLS          *TLSConfig // nil: plain TCP
+	ClientID     string
+	Username     string
+	Password     string        // a secret: masked in every log
+	KeepAlive    time.Duration // whole seconds; 0: never ping
+	CleanSession bool
+	Window       int // publishes in flight; 0: what the path allows
+}
+
+// TLSConfig names the certificates of an mqtts broker, as files.
+type TLSConfig struct {
+	CAFile     string // empty: the roots of the host
+	CertFile   string // client certificate; empty: none
+	KeyFile    string
+	ServerName string // empty: MQTTConfig.Host
+}
+
+// Session is one live MQTT session, whether the modem's own stack encodes it or the host does.
+// All methods may be called from several goroutines at once.
+type Session interface {
+	// Publish hands m to the link. If it returns nil, the link has taken m and the Receipt settles when the
+	// broker has acknowledged it. At most Limits().Window publishes are unsettled; the next one waits.
+	//
+	//   - ErrMessage: m can never pass this path; nothing was sent, the session stands.
+	//   - ErrRefused: the link refused m, though the session stands.
+	//   - any other error: the session has ended or is about to.
+	Publish(ctx context.Context, m Message) (Receipt, error)
+
+	// Subscribe returns once the broker has granted filter. A lower granted QoS is no error.
+	Subscribe(ctx context.Context, filter string, qos byte) error
+
+	// Receive returns the next message from the broker, in order. When more arrive than are taken, the session
+	// ends with ErrOverrun; it never loses one silently.
+	Receive(ctx context.Context) (Delivery, error)
+
+	Limits() Limits
+
+	// Done is closed when the session has ended; Err then says why, in words for a person.
+	Done() <-chan struct{}
+	Err() error
+
+	// Close ends the session in order (MQTT DISCONNECT) and frees what it holds. It is safe to call twice.
+	Close(ctx context.Context) error
+}
+
+// Limits are the bounds of one path, in bytes and messages. Zero means no bound of its own.
+type Limits struct {
+	Topic   int // longest topic, bytes
+	Payload int // longest payload, bytes
+	Window  int // publishes in flight
+}
+
+// Outcome is how a publish ended.
+type Outcome int
+
+const (
+	// Unknown: the session ended, or nothing was heard in time. The broker may or may not have the message.
+	Unknown Outcome = iota
+	// Acked: the broker acknowledged it (QoS 0: the link sent it).
+	Acked
+	// Failed: the link says that it could not be sent.
+	Failed
+)
+
+func (o Outcome) String() string { return [...]string{"unknown", "acknowledged", "failed"}[o] }
+
+// Receipt settles once, when the fate of one publish is known.
+type Receipt interface {
+	// Wait returns the outcome, or Unknown when ctx ends first.
+	Wait(ctx context.Context) Outcome
+}
+
+// Delivery is one message from the broker, to be acknowledged once the local side has it.
+type Delivery interface {
+	Message() Message
+	// Ack tells the broker that the message is safe. It does nothing where the module has acknowledged by itself.
+	Ack() error
+}
+
+var (
+	// ErrMessage: this topic or payload can never pass this path. The pump takes another path or sets it aside.
+	ErrMessage = errors.New("the message cannot pass this path")
+	// ErrRefused: the link refused this message while its session stood. Trying again may help; for ever does not.
+	ErrRefused = errors.New("the module refused the message")
+	// ErrUnsupported: the configuration asks for what this path lacks.
+	ErrUnsupported = errors.New("not supported on this path")
+	// ErrOverrun: messages arrive faster than they are taken; the session ends so that the broker keeps the rest.
+	ErrOverrun = errors.New("messages arrive faster than they are taken")
+)
+
+// ConnackError is the broker's refusal of the MQTT CONNECT packet: the return code of MQTT 3.1.1, section 3.2.2.3.
+type ConnackError byte
+
+func (e ConnackError) Error() string {
+	words := map[ConnackError]string{
+		1: "unacceptable protocol version",
+		2: "client identifier rejected",
+		3: "server unavailable",
+		4: "bad user name or password",
+		5: "not authorised",
+	}
+	w, ok := words[e]
+	if !ok {
+		w = "unknown return code"
+	}
+	return "the broker refused the connection: " + w
+}

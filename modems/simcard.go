@@ -1,0 +1,128 @@
+package modems
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/atbridge/atbridge/atcmd"
+)
+
+const (
+	simTimeout = 20 * time.Second // Quectel EC200x&EC600S TCP/IP AN V1.2, figure 1: CPIN within 20 s
+	simRetry   = time.Second      // some modules send no +CPIN when a busy SIM has become ready
+	cpinTime   = 5 * time.Second  // Quectel AT Commands Manual V1.1, 5.3
+)
+
+// unlock waits for the SIM and enters the PIN where one is asked for, once (27.007 8.3).
+func (m *Modem) unlock(ctx context.Context) error {
+	m.opts.Progress("waiting for the SIM")
+	ctx, cancel := context.WithTimeout(ctx, simTimeout)
+	defer cancel()
+	for {
+		ready := m.await("+CPIN:", nil)
+		r, err := m.Do(ctx, atcmd.Read("+CPIN").WithTimeout(cpinTime))
+		wait, err := m.simState(ctx, bare(r, "+CPIN"), err)
+		if err != nil || !wait {
+			ready.stop()
+			return err
+		}
+		retry, stop := context.WithTimeout(ctx, simRetry)
+		_, err = ready.wait(retry)
+		stop()
+		ready.stop()
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: the SIM is busy and does not become ready; power the modem off and on", ErrOffline)
+		}
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+}
+
+// simState acts on the answer to AT+CPIN?; wait: ask again.
+func (m *Modem) simState(ctx context.Context, state string, err error) (wait bool, _ error) {
+	var cme atcmd.CMEError
+	switch {
+	case errors.As(err, &cme) && cme == atcmd.CMESIMNotInserted, errors.As(err, &cme) && cme == atcmd.CMESIMFailure:
+		return false, fmt.Errorf("%w: there is no SIM, or it makes no contact (%w); insert one and power the modem off and on", ErrOffline, err)
+	case atcmd.Refused(err):
+		return true, nil // SIM busy, or not yet up
+	case err != nil:
+		return false, fmt.Errorf("asking for the SIM: %w", err)
+	}
+	switch state {
+	case "READY":
+		return false, nil
+	case "SIM PIN":
+		return true, m.enterPIN(ctx)
+	case "SIM PUK":
+		return false, fmt.Errorf("%w: the SIM is locked (PUK); unlock it in a telephone", ErrOffline)
+	}
+	if strings.HasPrefix(state, "NOT") || state == "" {
+		return true, nil
+	}
+	return false, fmt.Errorf("%w: the SIM asks for %q, which atbridge does not enter", ErrOffline, state)
+}
+
+func (m *Modem) enterPIN(ctx context.Context) error {
+	if m.opts.PIN == "" {
+		return fmt.Errorf("%w: the SIM asks for its PIN; set modem.pin", ErrOffline)
+	}
+	refused, err := m.pinRefused()
+	if err != nil {
+		return err
+	}
+	if refused {
+		return fmt.Errorf("%w: the SIM has refused this PIN before, and a third wrong one locks it; set the right modem.pin", ErrOffline)
+	}
+	_, err = m.Do(ctx, atcmd.Set("+CPIN", m.opts.PIN).WithTimeout(cpinTime).WithSecret(m.opts.PIN))
+	if !atcmd.Refused(err) {
+		return err
+	}
+	var cme atcmd.CMEError
+	if errors.As(err, &cme) && cme == atcmd.CMESIMBusy {
+		return nil // not judged; it will be asked for again
+	}
+	if err := m.rememberPIN(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: the SIM refused the PIN in modem.pin (%w); it will not be entered again", ErrOffline, err)
+}
+
+// The file holds a digest: enough to know the PIN again, and nothing to read at a glance.
+func (m *Modem) pinDigest() string {
+	sum := sha256.Sum256([]byte("atbridge pin " + m.opts.PIN))
+	return hex.EncodeToString(sum[:])
+}
+
+func (m *Modem) pinRefused() (bool, error) {
+	if m.opts.RefusedPIN == "" {
+		return false, nil
+	}
+	b, err := os.ReadFile(m.opts.RefusedPIN)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading whether the PIN was refused before: %w", err)
+	}
+	return strings.TrimSpace(string(b)) == m.pinDigest(), nil
+}
+
+func (m *Modem) rememberPIN() error {
+	if m.opts.RefusedPIN == "" {
+		m.opts.PIN = ""
+		return nil
+	}
+	if err := os.WriteFile(m.opts.RefusedPIN, []byte(m.pinDigest()+"\n"), 0o600); err != nil {
+		return fmt.Errorf("remembering that the PIN was refused: %w", err)
+	}
+	return nil
+}

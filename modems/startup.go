@@ -1,0 +1,134 @@
+package modems
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/atbridge/atbridge/atcmd"
+)
+
+// firstTimeout is how long the first AT may take: a module that sleeps needs one to wake up and answers the next.
+const firstTimeout = time.Second
+
+// start goes from a port with something on it to a known modem with its driver set up.
+func (m *Modem) start(ctx context.Context) error {
+	if err := m.listen(ctx); err != nil {
+		return err
+	}
+	if err := m.greet(ctx); err != nil {
+		return err
+	}
+	if err := m.identify(ctx); err != nil {
+		return err
+	}
+	d, err := choose(m.opts.Driver, m.Identity())
+	if err != nil {
+		return err
+	}
+	m.driver = d
+	if err := m.engine.Use(ctx, d.Grammar); err != nil {
+		return err
+	}
+	for _, c := range d.Setup {
+		if err := m.try(ctx, c); err != nil {
+			return err
+		}
+	}
+	if d.Attach != nil {
+		return d.Attach(ctx, m)
+	}
+	return nil
+}
+
+// listen keeps still until the modem must have left a data state that the last host left it in.
+func (m *Modem) listen(ctx context.Context) error {
+	if m.opts.Quiet == 0 {
+		return nil
+	}
+	m.opts.Progress("listening: the last run may have left the modem waiting for data")
+	t := time.NewTimer(m.opts.Quiet)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-m.Done():
+		return m.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// greet sends AT until it is answered, then turns the echo off and numeric errors on (V.250 5.2.3, 27.007 9.1).
+func (m *Modem) greet(ctx context.Context) error {
+	m.opts.Progress("waiting for the modem to answer AT")
+	for {
+		_, err := m.Do(ctx, atcmd.Exec("").WithTimeout(firstTimeout))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, atcmd.ErrTimeout) && !atcmd.Refused(err) && !errors.Is(err, atcmd.ErrReboot) {
+			return m.noAnswer(err)
+		}
+	}
+	for _, c := range []atcmd.Command{atcmd.Exec("E0"), atcmd.Set("+CMEE", 1)} {
+		if err := m.try(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noAnswer says what a silent or babbling line probably means.
+func (m *Modem) noAnswer(err error) error {
+	if !errors.Is(err, atcmd.ErrResync) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if c := m.Counters(); c.BytesIn > 0 {
+		return fmt.Errorf("%w: the modem sends, but nothing that makes sense; is the baud rate right? (most modules run at 115200)", ErrNoAnswer)
+	}
+	return fmt.Errorf("%w: the modem does not answer AT; is it powered and switched on, is this its AT port, are TX and RX crossed?", ErrNoAnswer)
+}
+
+// ErrNoAnswer: nothing on this port answers AT.
+var ErrNoAnswer = errors.New("no answer")
+
+// identify asks 27.007 5.1 to 5.4 who this is. A modem that refuses one of them is not refused for it.
+func (m *Modem) identify(ctx context.Context) error {
+	var id Identity
+	for _, q := range []struct {
+		name string
+		into *string
+	}{{"+CGMI", &id.Manufacturer}, {"+CGMM", &id.Model}, {"+CGMR", &id.Revision}, {"+CGSN", &id.IMEI}} {
+		r, err := m.Do(ctx, atcmd.Exec(q.name))
+		switch {
+		case err == nil:
+			*q.into = bare(r, q.name)
+		case !atcmd.Refused(err):
+			return fmt.Errorf("asking who the modem is: %w", err)
+		}
+	}
+	m.learn(func(i *Identity, _ *Network) { *i = id })
+	return nil
+}
+
+// bare is the first line of an answer that some modules print bare and others behind the command's name.
+func bare(r atcmd.Response, name string) string {
+	if len(r.Info) == 0 {
+		return ""
+	}
+	s := strings.TrimPrefix(r.Info[0].Head, name)
+	return strings.Trim(strings.TrimLeft(s, " :"), `" `)
+}
+
+// try sends a command whose refusal changes nothing: firmware differs in what it knows.
+func (m *Modem) try(ctx context.Context, c atcmd.Command) error {
+	_, err := m.Do(ctx, c)
+	if atcmd.Refused(err) {
+		m.log.Debug("the modem refused a setting that it can do without", "error", err)
+		return nil
+	}
+	return err
+}
