@@ -140,8 +140,8 @@ func (c Command) WithSecret(parts ...string) Command {
 	return c
 }
 
-// String is the command line with its secrets masked.
-func (c Command) String() string { return mask("AT"+c.Line, c.Secret) }
+// String is the command line on one line of print, its secrets masked.
+func (c Command) String() string { return Printable([]byte(mask("AT"+c.Line, c.Secret))) }
 
 // check is asked before a command is written: its own builder's complaint, control characters, unpaired quotes.
 func (c *Command) check() error {

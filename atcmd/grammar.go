@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/warthog618/modem/info"
 )
@@ -61,9 +63,12 @@ const (
 )
 
 // attribute decides whose line it is while cmd is in flight. A line that cmd's own name begins is its answer unless
-// its shape says otherwise; a line that another extended command's name begins can never be.
+// its shape says otherwise; a line that another extended command's name begins can never be, nor can noise.
 func (g *Grammar) attribute(cmd *Command, line string) owner {
 	urc := g.isURC(line)
+	if !urc && isNoise(line) {
+		return ownStranger
+	}
 	if own, kind := cmd.owns(line); own {
 		switch {
 		case cmd.Info != nil:
@@ -91,6 +96,12 @@ func (g *Grammar) attribute(cmd *Command, line string) owner {
 		return ownStranger
 	}
 	return ownAnswer
+}
+
+// isNoise reports whether line holds what no information response does: control characters, or bytes that are no
+// text. A wrong baud rate and a loose wire look like that.
+func isNoise(line string) bool {
+	return !utf8.ValidString(line) || strings.IndexFunc(line, unicode.IsControl) >= 0
 }
 
 // extended reports whether line looks like "+NAME:", the form of 27.007 for information responses and URCs.

@@ -261,6 +261,9 @@ func (e *Engine) unsolicited(l Line) {
 			return
 		}
 		e.unexpected.Add(1)
+		if isNoise(l.Head) {
+			return
+		}
 	}
 	select {
 	case e.urcs <- l:

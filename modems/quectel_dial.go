@@ -84,7 +84,6 @@ func quectelConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (atcmd.Gram
 		atcmd.Set("+QMTCFG", "keepalive", quectelClient, min(int(cfg.KeepAlive/time.Second), 3600)),
 		atcmd.Set("+QMTCFG", "session", quectelClient, cfg.CleanSession),
 		atcmd.Set("+QMTCFG", "timeout", quectelClient, qmtPacket, qmtRetries, 0),
-		atcmd.Set("+QMTCFG", "recv/mode", quectelClient, 0, 1), // payload in the URC, with its length
 	} {
 		if _, err := m.Do(ctx, c); err != nil {
 			return atcmd.Grammar{}, err
@@ -99,20 +98,28 @@ func quectelConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (atcmd.Gram
 			return atcmd.Grammar{}, err
 		}
 	}
-	_, err := m.Do(ctx, atcmd.Set("+QMTCFG", "view/mode", quectelClient, 0))
-	if err != nil && !atcmd.Refused(err) {
+	// Payload in the URC, with its length. Without the length a payload is taken to end at its line's end.
+	counted, err := m.accepts(ctx, atcmd.Set("+QMTCFG", "recv/mode", quectelClient, 0, 1))
+	if err != nil {
 		return atcmd.Grammar{}, err
 	}
-	echo := err != nil // firmware that cannot be told not to may echo payloads (seen on an EC800M)
-	_, err = m.Do(ctx, atcmd.Set("+QMTCFG", "edit/timeout", quectelClient, 1, qmtEdit))
-	if err != nil && !atcmd.Refused(err) {
+	if !counted {
+		m.log.Warn("this firmware does not tell the length of received payloads: one with a line end in it will be cut")
+	}
+	// Firmware that cannot be told not to may echo payloads (seen on an EC800M).
+	silent, err := m.accepts(ctx, atcmd.Set("+QMTCFG", "view/mode", quectelClient, 0))
+	if err != nil {
+		return atcmd.Grammar{}, err
+	}
+	gives, err := m.accepts(ctx, atcmd.Set("+QMTCFG", "edit/timeout", quectelClient, 1, qmtEdit))
+	if err != nil {
 		return atcmd.Grammar{}, err
 	}
 	edit := time.Duration(0)
-	if err == nil {
+	if gives {
 		edit = qmtEdit * time.Second
 	}
-	return quectelGrammar(true, echo, edit), nil
+	return quectelGrammar(counted, !silent, edit), nil
 }
 
 // quectelOpen opens the network connection. Result 2 means that a client of an earlier run still holds it.

@@ -45,7 +45,10 @@ func quectelBlock(head []byte) (skip, n int, ok bool) {
 	if !ok || length > quectelMaxBlock {
 		return 0, 0, false
 	}
-	return 0, length + 1, true
+	if first := bytes.IndexByte(head, ','); head[first+1] == ' ' {
+		skip = 1 // this firmware puts a blank behind every comma
+	}
+	return skip, length + 1, true
 }
 
 // receivedHead splits `+QMTRECV: <client>,<msgid>,"<topic>",<length>`; the topic may stand without quotes.

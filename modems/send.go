@@ -78,6 +78,9 @@ func (m *Modem) Send(ctx context.Context, req SendRequest) ([]SendAnswer, error)
 		}
 		cancel()
 	}
+	if len(answers) == 1 && errors.Is(err, atcmd.ErrTimeout) {
+		err = fmt.Errorf("%w; %s", err, m.silence())
+	}
 	return answers, err
 }
 
@@ -199,7 +202,7 @@ type Failure string
 const (
 	ModemRefused Failure = "refused"   // the modem said so
 	NoAnswerYet  Failure = "timeout"   // not in time
-	BadArgument  Failure = "usage"     // nothing was sent
+	BadArgument  Failure = "usage"     // the command itself is at fault
 	Forbidden    Failure = "forbidden" // the daemon does not do it
 	LineLost     Failure = "lost"
 )
@@ -209,11 +212,11 @@ func KindOf(err error) Failure {
 	switch {
 	case errors.Is(err, ErrForbidden):
 		return Forbidden
-	case errors.Is(err, atcmd.ErrArgument):
+	case errors.Is(err, atcmd.ErrArgument), errors.Is(err, atcmd.ErrPrompt):
 		return BadArgument
 	case atcmd.Refused(err):
 		return ModemRefused
-	case errors.Is(err, atcmd.ErrTimeout), errors.Is(err, atcmd.ErrPrompt), errors.Is(err, atcmd.ErrResync),
+	case errors.Is(err, atcmd.ErrTimeout), errors.Is(err, atcmd.ErrResync),
 		errors.Is(err, ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
 		return NoAnswerYet
 	}

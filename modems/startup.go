@@ -13,6 +13,9 @@ import (
 // firstTimeout is how long the first AT may take: a module that sleeps needs one to wake up and answers the next.
 const firstTimeout = time.Second
 
+// noiseTimeout is how long noise beside the answers is put up with at the start.
+const noiseTimeout = 10 * time.Second
+
 // start goes from a port with something on it to a known modem with its driver set up.
 func (m *Modem) start(ctx context.Context) error {
 	if err := m.listen(ctx); err != nil {
@@ -61,15 +64,20 @@ func (m *Modem) listen(ctx context.Context) error {
 	}
 }
 
-// greet sends AT until it is answered, then turns the echo off and numeric errors on (V.250 5.2.3, 27.007 9.1).
+// greet sends AT until it is answered by OK and nothing else, then turns the echo off and numeric errors on (V.250
+// 5.2.3, 27.007 9.1). What comes beside an OK, while a line is still noisy, could be taken for an answer later.
 func (m *Modem) greet(ctx context.Context) error {
 	m.opts.Progress("waiting for the modem to answer AT")
-	for {
-		_, err := m.Do(ctx, atcmd.Exec("").WithTimeout(firstTimeout))
-		if err == nil {
+	for start := time.Now(); ; {
+		noise := m.Counters().UnexpectedLines
+		r, err := m.Do(ctx, atcmd.Exec("").WithTimeout(firstTimeout))
+		if err == nil && len(r.Info) == 0 && m.Counters().UnexpectedLines == noise {
 			break
 		}
-		if !errors.Is(err, atcmd.ErrTimeout) && !atcmd.Refused(err) && !errors.Is(err, atcmd.ErrReboot) {
+		if err == nil && time.Since(start) > noiseTimeout {
+			return fmt.Errorf("%w: the modem answers AT, but among noise; is the wiring sound, and the baud rate right?", ErrNoAnswer)
+		}
+		if err != nil && !errors.Is(err, atcmd.ErrTimeout) && !atcmd.Refused(err) && !errors.Is(err, atcmd.ErrReboot) {
 			return m.noAnswer(err)
 		}
 	}
@@ -81,15 +89,22 @@ func (m *Modem) greet(ctx context.Context) error {
 	return nil
 }
 
-// noAnswer says what a silent or babbling line probably means.
 func (m *Modem) noAnswer(err error) error {
 	if !errors.Is(err, atcmd.ErrResync) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	if c := m.Counters(); c.BytesIn > 0 {
-		return fmt.Errorf("%w: the modem sends, but nothing that makes sense; is the baud rate right? (most modules run at 115200)", ErrNoAnswer)
+	return fmt.Errorf("%w: %s", ErrNoAnswer, m.silence())
+}
+
+// silence says what a silent or babbling line probably means.
+func (m *Modem) silence() string {
+	switch c := m.Counters(); {
+	case c.BytesIn == 0:
+		return "the modem sends nothing: is it powered and switched on, is this its AT port, are TX and RX crossed?"
+	case c.UnexpectedLines > 0 || c.StaleAnswers == 0:
+		return "the modem sends, but nothing that answers the command: is the baud rate right? (most modules run at 115200)"
 	}
-	return fmt.Errorf("%w: the modem does not answer AT; is it powered and switched on, is this its AT port, are TX and RX crossed?", ErrNoAnswer)
+	return "the modem answers, but late: is it busy?"
 }
 
 // ErrNoAnswer: nothing on this port answers AT.
@@ -123,12 +138,18 @@ func bare(r atcmd.Response, name string) string {
 	return strings.Trim(strings.TrimLeft(s, " :"), `" `)
 }
 
-// try sends a command whose refusal changes nothing: firmware differs in what it knows.
-func (m *Modem) try(ctx context.Context, c atcmd.Command) error {
+// accepts sends a setting and reports whether the modem took it: firmware differs in what it knows.
+func (m *Modem) accepts(ctx context.Context, c atcmd.Command) (bool, error) {
 	_, err := m.Do(ctx, c)
 	if atcmd.Refused(err) {
 		m.log.Debug("the modem refused a setting that it can do without", "error", err)
-		return nil
+		return false, nil
 	}
+	return err == nil, err
+}
+
+// try is accepts for a setting whose refusal changes nothing.
+func (m *Modem) try(ctx context.Context, c atcmd.Command) error {
+	_, err := m.accepts(ctx, c)
 	return err
 }

@@ -6,6 +6,7 @@
 //   - its exclusive mode does not hold against root, and any second open takes it away: Open also locks the node
 //     with flock, which holds against everybody who asks;
 //   - its read timeout returns (0, nil): Port never sets one, its Read blocks until a byte, the end, or Close;
+//   - with a descriptor beyond 1023 it panics: Open refuses before it comes to that;
 //   - its enumeration reprograms every ttyS port it finds: nothing here enumerates through it.
 //
 // A missing port, a busy one and one without permission are told apart, each with a sentence that says what to do.

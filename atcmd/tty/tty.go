@@ -17,6 +17,10 @@ import (
 // longest payload of the dialects at hand (8,000 bytes) takes 17 s.
 const WriteTimeout = 20 * time.Second
 
+// maxDescriptor leaves the library the few descriptors it opens after ours: it waits with select, whose sets end at
+// 1023, and panics beyond.
+const maxDescriptor = 1023 - 16
+
 // ErrStuck: the port takes no more bytes.
 var ErrStuck = errors.New("the port takes no more bytes: flow control is stuck, or the adapter hangs")
 
@@ -83,6 +87,10 @@ func lockNode(device string) (*os.File, error) {
 		return nil, openError(device, 0, err)
 	}
 	f := os.NewFile(uintptr(fd), device)
+	if fd > maxDescriptor {
+		f.Close()
+		return nil, &OpenError{device, "cannot be opened: this process has too many files open", unix.EMFILE}
+	}
 	if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err != nil {
 		f.Close()
 		return nil, &OpenError{device, "is not a serial port", err}

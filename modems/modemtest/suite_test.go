@@ -1,0 +1,326 @@
+package modemtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atbridge/atbridge/modems"
+	"github.com/atbridge/atbridge/modems/modemsim"
+)
+
+// eachDriver runs fn for every driver that has a simulator, and fails if none has.
+func eachDriver(t *testing.T, fn func(t *testing.T, name string)) {
+	t.Helper()
+	for _, name := range modems.Drivers() {
+		if !slices.Contains(modemsim.Models(), name) {
+			t.Errorf("driver %s has no simulator: nothing of it is tested", name)
+			continue
+		}
+		t.Run(name, func(t *testing.T) { t.Parallel(); fn(t, name) })
+	}
+}
+
+func every() []byte {
+	p := make([]byte, 256)
+	for i := range p {
+		p[i] = byte(i)
+	}
+	return p
+}
+
+// Payloads that look like the modem's own words, and every byte value.
+var payloads = [][]byte{
+	every(), []byte("\r\nOK\r\n"), []byte("> "), []byte(">"), []byte(`"`), []byte(`""`), []byte(`{"a":"b"}`), []byte("\n"), []byte("\r"), []byte("\r\n"),
+	[]byte("\x1a"), []byte("\x1b"), []byte("\x00"), []byte("+++"), []byte("\r\nERROR\r\n"), []byte("AT+CFUN=0\r"), []byte("\r\nRDY\r\n"),
+	[]byte("\r\n+QMTRECV: 0,0,\"t\",1,\"x\"\r\n"), []byte("中文"), bytes.Repeat([]byte("x"), 1500),
+}
+
+// tolerated are ways in which firmware differs, or a line behaves, that a driver must not notice.
+var tolerated = map[string][]string{
+	"as documented":           nil,
+	"echo off":                {"echo=off"},
+	"prompt without a blank":  {"prompt=bare"},
+	"prompt on its own line":  {"prompt=crlf"},
+	"blanks after commas":     {"spaces"},
+	"no blank line before OK": {"compact-ok"},
+	"payload without quotes":  {"unquoted"},
+	"URCs inside answers":     {"urc-inside"},
+	"results before OK":       {"early-urc"},
+	"two prompts":             {"dup-prompt"},
+	"no edit timeout":         {"no-edit-timeout"},
+	"granted less":            {"granted=0"},
+	"URCs on another port":    {"urcport=usbat"},
+	"a booting modem":         {"boot-delay=2s"},
+	"noise before it":         {"noise=1500ms"},
+	"late final results":      {"late-ok=50ms"},
+	"a client left open":      {"open=2x1"},
+	"lost acknowledgements":   {"lose-puback=7"},
+}
+
+// Every payload arrives as it was sent, in order, both ways, whatever the firmware's manners.
+func TestCarriesEverything(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		for what, faults := range tolerated {
+			t.Run(what, func(t *testing.T) {
+				t.Parallel()
+				cloud := newBroker(t, false)
+				b := newBench(t, name, faults...)
+				m, s := b.session(cloud, modems.Options{})
+				if err := s.Subscribe(b.ctx, "down/#", 1); err != nil {
+					t.Fatal(err)
+				}
+				for _, p := range payloads {
+					if len(p) > s.Limits().Payload {
+						continue
+					}
+					up := modems.Message{Topic: "up/a,b", Payload: p, QoS: 1}
+					b.publish(s, up)
+					cloud.want(up)
+					cloud.send(modems.Message{Topic: "down/c,d", Payload: p, QoS: 1})
+					d, err := s.Receive(b.ctx)
+					if err != nil {
+						t.Fatalf("receiving %q: %v", p, err)
+					}
+					if got := d.Message(); got.Topic != "down/c,d" || !bytes.Equal(got.Payload, p) {
+						t.Errorf("received %s %q, want %q", got.Topic, got.Payload, p)
+					}
+					cloud.want(d.Message()) // it shows what it publishes itself, too
+				}
+				if c := m.Counters(); c.StaleAnswers+c.Resyncs > 0 && faults == nil {
+					t.Errorf("the line was not clean: %+v", c)
+				}
+			})
+		}
+	})
+}
+
+// The window is used in full, and results find their publishes by id.
+func TestWindow(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		cloud := newBroker(t, false)
+		b := newBench(t, name)
+		_, s := b.session(cloud, modems.Options{})
+		var receipts []modems.Receipt
+		for i := range 200 {
+			r, err := s.Publish(b.ctx, modems.Message{Topic: "t", Payload: fmt.Append(nil, i), QoS: byte(1 - i%10/9)})
+			if err != nil {
+				t.Fatal(i, err)
+			}
+			receipts = append(receipts, r)
+		}
+		for i, r := range receipts {
+			if out := r.Wait(b.ctx); out != modems.Acked {
+				t.Errorf("%d: %v", i, out)
+			}
+		}
+		if st := b.sim.Stats(); int(st.InFlightPeak) > s.Limits().Window {
+			t.Errorf("%d publishes in flight, the window is %d", st.InFlightPeak, s.Limits().Window)
+		}
+	})
+}
+
+// What can never pass is refused before a byte is sent, and the session stands.
+func TestRefusesWhatCannotPass(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		cloud := newBroker(t, false)
+		b := newBench(t, name)
+		m, s := b.session(cloud, modems.Options{})
+		before := m.Counters().BytesOut
+		for what, msg := range map[string]modems.Message{
+			"quote":      {Topic: `a"b`, Payload: []byte("x"), QoS: 1},
+			"break out":  {Topic: `a",5` + "\r\nAT+CFUN=0", Payload: []byte("x"), QoS: 1},
+			"newline":    {Topic: "a\nb", Payload: []byte("x"), QoS: 1},
+			"Ctrl-Z":     {Topic: "a\x1ab", Payload: []byte("x"), QoS: 1},
+			"escape":     {Topic: "a\x1bb", Payload: []byte("x"), QoS: 1},
+			"NUL":        {Topic: "a\x00b", Payload: []byte("x"), QoS: 1},
+			"long topic": {Topic: strings.Repeat("t", s.Limits().Topic+1), Payload: []byte("x"), QoS: 1},
+			"no topic":   {Payload: []byte("x"), QoS: 1},
+			"wildcard":   {Topic: "a/#", Payload: []byte("x"), QoS: 1},
+			"too large":  {Topic: "t", Payload: make([]byte, s.Limits().Payload+1), QoS: 1},
+			"no payload": {Topic: "t", QoS: 1},
+		} {
+			if _, err := s.Publish(b.ctx, msg); !errors.Is(err, modems.ErrMessage) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if err := s.Subscribe(b.ctx, `a"b`, 1); err == nil {
+			t.Error("subscribed to a filter with a quote")
+		}
+		if after := m.Counters().BytesOut; after != before {
+			t.Errorf("%d bytes were sent", after-before)
+		}
+		b.publish(s, modems.Message{Topic: "t", Payload: []byte("still here"), QoS: 1})
+	})
+}
+
+// Each fault on the way to the network gives one sentence that says what to do.
+func TestCannotGoOnline(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		for fault, tc := range map[string]struct {
+			o    modems.Options
+			want string
+		}{
+			"nosim":       {want: "there is no SIM"},
+			"puk":         {want: "the SIM is locked (PUK); unlock it in a telephone"},
+			"pin=1234":    {want: "the SIM asks for its PIN; set modem.pin"},
+			"noreg":       {o: modems.Options{RegisterTimeout: time.Second}, want: "it is still searching; is the antenna connected"},
+			"denied":      {o: modems.Options{RegisterTimeout: time.Second}, want: "the network denies it; is the SIM active"},
+			"qiact-error": {want: "no data connection: is the APN right"},
+		} {
+			t.Run(fault, func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, name, fault)
+				m := b.attach(tc.o)
+				err := m.Online(b.ctx)
+				if !errors.Is(err, modems.ErrOffline) || !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("%v; want %q in it", err, tc.want)
+				}
+			})
+		}
+	})
+}
+
+// A PIN is entered where one is asked for; a refused one never again, not even by the next process.
+func TestPIN(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		b := newBench(t, name, "pin=1234")
+		memory := t.TempDir() + "/pin-refused"
+		m := b.attach(modems.Options{PIN: "9999", RefusedPIN: memory})
+		if err := m.Online(b.ctx); err == nil || !strings.Contains(err.Error(), "the SIM refused the PIN") {
+			t.Errorf("a wrong PIN: %v", err)
+		}
+		m.Close()
+		m = b.attach(modems.Options{PIN: "9999", RefusedPIN: memory})
+		if err := m.Online(b.ctx); err == nil || !strings.Contains(err.Error(), "has refused this PIN before") {
+			t.Errorf("the wrong PIN again: %v", err)
+		}
+		m.Close()
+		m = b.attach(modems.Options{PIN: "1234", RefusedPIN: memory})
+		if err := m.Online(b.ctx); err != nil {
+			t.Errorf("the right PIN: %v", err)
+		}
+	})
+}
+
+// The ways in which a session cannot be opened, told apart.
+func TestCannotDial(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		t.Run("refused CONNACK", func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, name)
+			m := b.attach(modems.Options{})
+			if err := m.Online(b.ctx); err != nil {
+				t.Fatal(err)
+			}
+			_, err := m.DialMQTT(b.ctx, newBroker(t, true).config())
+			var connack modems.ConnackError
+			if !errors.As(err, &connack) || !strings.Contains(err.Error(), "not authorised") {
+				t.Error(err)
+			}
+		})
+		t.Run("nobody listens", func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, name)
+			m := b.attach(modems.Options{})
+			if err := m.Online(b.ctx); err != nil {
+				t.Fatal(err)
+			}
+			cfg := newBroker(t, false).config()
+			cfg.Port = 1
+			if _, err := m.DialMQTT(b.ctx, cfg); err == nil || !strings.Contains(err.Error(), "the modem cannot reach 127.0.0.1 port 1") {
+				t.Error(err)
+			}
+		})
+		t.Run("a password that could break out", func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, name)
+			m := b.attach(modems.Options{})
+			if err := m.Online(b.ctx); err != nil {
+				t.Fatal(err)
+			}
+			cfg := newBroker(t, false).config()
+			cfg.Username, cfg.Password = "u", "topsecret\"\rAT+CFUN=0\r"
+			_, err := m.DialMQTT(b.ctx, cfg)
+			if err == nil || strings.Contains(err.Error(), "topsecret") {
+				t.Errorf("%v", err)
+			}
+		})
+	})
+}
+
+// What ends a session is said in words, and what was in flight is unknown, never acknowledged.
+func TestSessionEnds(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		for fault, want := range map[string]string{
+			"stat=1@3":        "the broker closed the connection",
+			"reboot=3":        "rebooted",
+			"wedge=3":         "publish",
+			"pdpdeact=3":      "the network ended the data connection",
+			"drop-urc=3":      "the result of publish",
+			"reboot-prompt=3": "rebooted",
+		} {
+			t.Run(fault, func(t *testing.T) {
+				t.Parallel()
+				cloud := newBroker(t, false)
+				b := newBench(t, name, fault)
+				_, s := b.session(cloud, modems.Options{})
+				sent := map[string]bool{}
+				for i := range 20 {
+					p := fmt.Sprintf("message %d", i)
+					sent[p] = true
+					if _, err := s.Publish(b.ctx, modems.Message{Topic: "t", Payload: []byte(p), QoS: 1}); err != nil {
+						break
+					}
+				}
+				select {
+				case <-s.Done():
+				case <-time.After(45 * time.Second):
+					t.Fatal("the session stands")
+				}
+				if err := s.Err(); !strings.Contains(err.Error(), want) {
+					t.Errorf("%v; want %q in it", err, want)
+				}
+				s.Close(b.ctx)
+				for len(cloud.got) > 0 {
+					if m := <-cloud.got; !sent[string(m.Payload)] {
+						t.Errorf("published what was never sent: %q", m.Payload)
+					}
+				}
+			})
+		}
+	})
+}
+
+// Every third prompt is lost. The module leaves its data state by itself, the message is refused, and the next try
+// passes: nothing is published that was never sent, and the session stands.
+func TestLostPrompts(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		cloud := newBroker(t, false)
+		b := newBench(t, name, "drop-prompt=3")
+		_, s := b.session(cloud, modems.Options{})
+		refused := 0
+		for i := range 6 {
+			m := modems.Message{Topic: "t", Payload: fmt.Append(nil, "message ", i), QoS: 1}
+			r, err := s.Publish(b.ctx, m)
+			if errors.Is(err, modems.ErrRefused) {
+				refused++
+				r, err = s.Publish(b.ctx, m)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out := r.Wait(b.ctx); out != modems.Acked {
+				t.Fatal(out)
+			}
+			cloud.want(m)
+		}
+		if refused == 0 || s.Err() != nil {
+			t.Errorf("%d refused; %v", refused, s.Err())
+		}
+	})
+}
