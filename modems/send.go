@@ -78,6 +78,9 @@ func (m *Modem) Send(ctx context.Context, req SendRequest) ([]SendAnswer, error)
 		}
 		cancel()
 	}
+	if errors.Is(err, atcmd.ErrPrompt) {
+		err = fmt.Errorf("%w: give it with --data. The modem still waits, and takes what is sent next for it", err)
+	}
 	if len(answers) == 1 && errors.Is(err, atcmd.ErrTimeout) {
 		err = fmt.Errorf("%w; %s", err, m.silence())
 	}

@@ -22,7 +22,7 @@ import (
 // broker is a real MQTT broker in this process. What arrives is in got.
 type broker struct {
 	mochi.HookBase
-	t      *testing.T
+	t      testing.TB
 	server *mochi.Server
 	host   string
 	port   int
@@ -45,7 +45,7 @@ func (b *broker) OnPublished(_ *mochi.Client, p packets.Packet) {
 	b.got <- modems.Message{Topic: p.TopicName, Payload: bytes.Clone(p.Payload), QoS: p.FixedHeader.Qos, Retain: p.FixedHeader.Retain}
 }
 
-func newBroker(t *testing.T, refuse bool) *broker {
+func newBroker(t testing.TB, refuse bool) *broker {
 	t.Helper()
 	b := &broker{t: t, got: make(chan modems.Message, 1<<16), refuse: refuse}
 	b.server = mochi.New(&mochi.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
@@ -55,7 +55,9 @@ func newBroker(t *testing.T, refuse bool) *broker {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { b.server.Close() })
+	if !refuse { // mochi v2.7.9 closes while a client that it has refused is still being let in, which is a race
+		t.Cleanup(func() { b.server.Close() })
+	}
 	host, port, err := net.SplitHostPort(l.Address())
 	if err != nil {
 		t.Fatal(err)

@@ -324,3 +324,20 @@ func TestLostPrompts(t *testing.T) {
 		}
 	})
 }
+
+// A publish that the module reports as failed is no delivery.
+func TestFailedPublish(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		b := newBench(t, name, "pub-fail=2")
+		_, s := b.session(newBroker(t, false), modems.Options{})
+		for i, want := range []modems.Outcome{modems.Acked, modems.Failed, modems.Acked, modems.Failed} {
+			r, err := s.Publish(b.ctx, modems.Message{Topic: "t", Payload: []byte("x"), QoS: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := r.Wait(b.ctx); got != want {
+				t.Errorf("publish %d: %v, want %v", i, got, want)
+			}
+		}
+	})
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package modemsim
+
+const raceEnabled = false

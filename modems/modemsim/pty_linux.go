@@ -1,0 +1,138 @@
+package modemsim
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pty is a pseudo-terminal whose slave is raw and kept open by us: the master
+// would see EIO as soon as the host closes the port, but a module outlives its host.
+type pty struct {
+	path   string
+	master *os.File // non-blocking, so os.File parks its goroutines in the poller
+	slave  int      // only for ioctl; closed after every goroutine has ended
+	hangup sync.Once
+	closed sync.Once
+}
+
+func openPTY(baud int) (*pty, error) {
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("/dev/ptmx: %w", err)
+	}
+	master := os.NewFile(uintptr(fd), "/dev/ptmx")
+	path, slave, err := openSlave(fd)
+	if err == nil {
+		if err = makeRaw(slave, baud); err != nil {
+			unix.Close(slave)
+		}
+	}
+	if err != nil {
+		master.Close()
+		return nil, err
+	}
+	return &pty{path: path, master: master, slave: slave}, nil
+}
+
+func openSlave(master int) (path string, fd int, err error) {
+	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
+		return "", -1, fmt.Errorf("unlock: %w", err)
+	}
+	n, err := unix.IoctlGetInt(master, unix.TIOCGPTN)
+	if err != nil {
+		return "", -1, fmt.Errorf("number: %w", err)
+	}
+	path = fmt.Sprintf("/dev/pts/%d", n)
+	fd, err = unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", -1, fmt.Errorf("%s: %w", path, err)
+	}
+	return path, fd, nil
+}
+
+var speeds = map[int]uint32{
+	1200: unix.B1200, 2400: unix.B2400, 4800: unix.B4800, 9600: unix.B9600, 19200: unix.B19200,
+	38400: unix.B38400, 57600: unix.B57600, 115200: unix.B115200, 230400: unix.B230400,
+	460800: unix.B460800, 921600: unix.B921600,
+}
+
+// makeRaw does what cfmakeraw does, and sets the speed that a host finds if it sets none.
+func makeRaw(fd, baud int) error {
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS2)
+	if err != nil {
+		return fmt.Errorf("termios: %w", err)
+	}
+	t.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	t.Oflag &^= unix.OPOST
+	t.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
+	if baud > 0 {
+		code, standard := speeds[baud]
+		if !standard {
+			code = unix.BOTHER
+		}
+		t.Cflag = t.Cflag&^unix.CBAUD | code
+		t.Ispeed, t.Ospeed = uint32(baud), uint32(baud)
+	}
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS2, t); err != nil {
+		return fmt.Errorf("termios: %w", err)
+	}
+	return nil
+}
+
+// hostSpeed returns the rate that the host has set on its end, 0 if it cannot be known.
+func (p *pty) hostSpeed() int {
+	t, err := unix.IoctlGetTermios(p.slave, unix.TCGETS2)
+	if err != nil {
+		return 0
+	}
+	return int(t.Ospeed)
+}
+
+// hangUp closes the master: readers and writers of either end are woken with an error.
+func (p *pty) hangUp() { p.hangup.Do(func() { p.master.Close() }) }
+
+func (p *pty) close() (err error) {
+	p.closed.Do(func() { err = unix.Close(p.slave) })
+	return err
+}
+
+// sleeper sleeps until a moment, exactly: a timerfd in the poller wakes within some
+// 30 µs, where the runtime's own timers round to whole milliseconds on an idle process.
+// A sleeper belongs to one goroutine.
+type sleeper struct {
+	fd   int
+	file *os.File
+	buf  [8]byte
+}
+
+func newSleeper() *sleeper {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return &sleeper{fd: -1}
+	}
+	return &sleeper{fd: fd, file: os.NewFile(uintptr(fd), "timerfd")}
+}
+
+func (s *sleeper) until(t time.Time) {
+	d := time.Until(t)
+	if d <= 0 {
+		return
+	}
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(d.Nanoseconds())}
+	if s.file == nil || unix.TimerfdSettime(s.fd, 0, &spec, nil) != nil {
+		time.Sleep(d)
+		return
+	}
+	s.file.Read(s.buf[:])
+}
+
+func (s *sleeper) close() {
+	if s.file != nil {
+		s.file.Close()
+	}
+}
