@@ -1,0 +1,153 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/atbridge/atbridge/modems"
+)
+
+// Config is all a Bridge is made of.
+type Config struct {
+	Modem *ModemConfig // nil: only path host
+	Path  string       // auto, native, tcp, host
+
+	// Target is asked once the modem is known, so that names may hold its IMEI. Without a modem id is empty.
+	Target func(id modems.Identity) (Target, error)
+
+	Up    Routes // from local topics; what Target.Topic fills in may still be open
+	Local LocalConfig
+	Queue OutboxConfig
+	Log   *slog.Logger
+
+	Changed  func(s State, reason string) // told of every change of state; must not block
+	Progress func()                       // told whenever the supervisor or a pump gets on; feeds a watchdog
+}
+
+// ModemConfig says how to get at the modem.
+type ModemConfig struct {
+	Port    string // its name, for people
+	Open    func(ctx context.Context) (port io.ReadWriteCloser, urcPort string, err error)
+	Options modems.Options
+}
+
+// Target is where messages go.
+type Target struct {
+	Brokers []modems.MQTTConfig // tried in turn
+	Down    Routes
+	Topic   func(string) string // fills placeholders in a topic that Config.Up has made; nil: none
+}
+
+// Bridge carries messages between the local side and the cloud. New makes one, Run is its life.
+type Bridge struct {
+	cfg    Config
+	log    *slog.Logger
+	outbox *Outbox
+	local  *Local
+
+	up       atomic.Pointer[Routes]
+	backoff  backoff
+	attached string // the file that says: a modem is attached and was not yet let go in order
+
+	mu     sync.Mutex
+	state  State
+	reason string
+	since  time.Time
+	path   string
+	cloud  CloudStatus
+	modem  *modems.Modem // nil: none is attached
+	line   LineStatus    // of the modems that were attached before
+
+	upAccepted, upDelivered, downReceived, downDelivered, sessions, recoveries atomic.Uint64
+}
+
+// New opens the queue and starts the local broker: what can be wrong with this machine shows here.
+func New(cfg Config) (*Bridge, error) {
+	b := &Bridge{cfg: cfg, log: cfg.Log, state: Starting, since: time.Now(), attached: filepath.Join(cfg.Queue.Dir, "attached")}
+	b.up.Store(&cfg.Up)
+	var err error
+	if b.outbox, err = OpenOutbox(cfg.Queue); err != nil {
+		return nil, err
+	}
+	if b.local, err = StartLocal(cfg.Local, b.accept); err != nil {
+		return nil, errors.Join(err, b.outbox.Close())
+	}
+	return b, nil
+}
+
+// SetRoutes replaces the routes from local topics; the next message is the first to follow them.
+func (b *Bridge) SetRoutes(up Routes) { b.up.Store(&up) }
+
+// LocalAddr is where the local broker listens.
+func (b *Bridge) LocalAddr() string { return b.local.Addr() }
+
+// accept takes a local message that a route sends up. done is called once it is on the disk.
+func (b *Bridge) accept(m modems.Message, done func(error)) (taken bool) {
+	to, r, ok := b.up.Load().Map(m.Topic)
+	if !ok {
+		return false
+	}
+	m.Topic, m.QoS = to, r.QoS
+	b.outbox.Put(m, func(err error) {
+		if err == nil {
+			b.upAccepted.Add(1)
+		}
+		done(err)
+	})
+	return true
+}
+
+// Run carries messages until ctx ends, then stops in order: what is being sent may still be acknowledged, the
+// session is closed, the modem is let go. Its error is one that trying again cannot mend.
+func (b *Bridge) Run(ctx context.Context) error {
+	err := b.supervise(ctx)
+	b.enter(Stopping, "")
+	return errors.Join(err, b.local.Close(), b.outbox.Close())
+}
+
+// Send runs commands for a person on the modem that is attached.
+func (b *Bridge) Send(ctx context.Context, req modems.SendRequest) ([]modems.SendAnswer, error) {
+	b.mu.Lock()
+	m := b.modem
+	b.mu.Unlock()
+	if m == nil {
+		return nil, ErrNoModem
+	}
+	return m.Send(ctx, req)
+}
+
+// ErrNoModem: no modem is attached at the moment.
+var ErrNoModem = errors.New("no modem is attached")
+
+// markAttached notes on the disk that a modem is attached. If the note is there at the next start, this process was
+// killed, perhaps between a prompt and its payload.
+func (b *Bridge) markAttached() (killed bool, err error) {
+	_, err = os.Stat(b.attached)
+	switch {
+	case err == nil:
+		return true, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return false, fmt.Errorf("looking for %s: %w", b.attached, err)
+	}
+	if err := os.WriteFile(b.attached, nil, 0o600); err != nil {
+		return false, fmt.Errorf("noting that the modem is attached: %w", err)
+	}
+	return false, nil
+}
+
+// markReleased takes the note back.
+func (b *Bridge) markReleased() error {
+	if err := os.Remove(b.attached); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("noting that the modem was let go: %w", err)
+	}
+	return nil
+}

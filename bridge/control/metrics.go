@@ -1,0 +1,48 @@
+package control
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/atbridge/atbridge/bridge"
+)
+
+// metrics are the numbers of the status in Prometheus' text format, version 0.0.4. They are written by hand because
+// they are a snapshot already: a metrics library would only keep a second copy of each.
+func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
+	st := s.bridge.Status()
+	online := 0
+	if st.State == bridge.Online {
+		online = 1
+	}
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+	for _, m := range []struct {
+		name, kind string
+		value      any
+	}{
+		{"online", "gauge", online},
+		{"signal_dbm", "gauge", st.Network.RSSI},
+		{"queue_messages", "gauge", st.Queue.Messages},
+		{"queue_bytes", "gauge", st.Queue.Bytes},
+		{"queue_oldest_seconds", "gauge", st.Queue.OldestSeconds},
+		{"queue_poisoned", "gauge", st.Queue.Poisoned},
+		{"queue_rejected_total", "counter", st.Queue.Rejected},
+		{"queue_dropped_total", "counter", st.Queue.Dropped},
+		{"up_accepted_total", "counter", st.Counters.UpAccepted},
+		{"up_delivered_total", "counter", st.Counters.UpDelivered},
+		{"down_received_total", "counter", st.Counters.DownReceived},
+		{"down_delivered_total", "counter", st.Counters.DownDelivered},
+		{"sessions_total", "counter", st.Counters.Sessions},
+		{"path_switches_total", "counter", st.Counters.PathSwitches},
+		{"recoveries_total", "counter", st.Counters.Recoveries},
+		{"line_bytes_in_total", "counter", st.Line.BytesIn},
+		{"line_bytes_out_total", "counter", st.Line.BytesOut},
+		{"line_commands_total", "counter", st.Line.Commands},
+		{"line_timeouts_total", "counter", st.Line.Timeouts},
+		{"line_stale_answers_total", "counter", st.Line.StaleAnswers},
+		{"line_unexpected_lines_total", "counter", st.Line.UnexpectedLines},
+		{"line_resynchronisations_total", "counter", st.Line.Resyncs},
+	} {
+		fmt.Fprintf(w, "# TYPE atbridge_%s %s\natbridge_%[1]s %v\n", m.name, m.kind, m.value)
+	}
+}

@@ -1,0 +1,137 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/atbridge/atbridge/bridge"
+	"github.com/atbridge/atbridge/modems"
+)
+
+const maxRequest = 1 << 20
+
+// Server serves one Bridge.
+type Server struct {
+	bridge  *bridge.Bridge
+	servers []*http.Server
+	socket  string
+}
+
+// Listen opens the socket, and the address unless it is empty. A socket that a dead daemon has left is replaced; one
+// that a living daemon serves is an error.
+func Listen(b *bridge.Bridge, socket, address string) (*Server, error) {
+	s := &Server{bridge: b, socket: socket}
+	l, err := listenUnix(socket)
+	if err != nil {
+		return nil, err
+	}
+	s.serve(l, true)
+	if address != "" {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("the status page cannot listen: %w; change status.listen", err)
+		}
+		s.serve(l, false)
+	}
+	return s, nil
+}
+
+func listenUnix(socket string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
+		return nil, fmt.Errorf("the control socket: %w; set status.socket to a path that may be written", err)
+	}
+	if c, err := net.Dial("unix", socket); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("%s is served by another atbridge; stop it, or give this one its own status.socket", socket)
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("the control socket: %w", err)
+	}
+	old := unix.Umask(0o117) // 0660 from the first moment
+	l, err := net.Listen("unix", socket)
+	unix.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("the control socket: %w; set status.socket to a path that may be written", err)
+	}
+	return l, nil
+}
+
+func (s *Server) serve(l net.Listener, private bool) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /api/status", s.status)
+	mux.HandleFunc("GET /metrics", s.metrics)
+	if private {
+		mux.HandleFunc("POST /api/send", s.send)
+	}
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second}
+	s.servers = append(s.servers, srv)
+	go srv.Serve(l) // it returns when Close is called
+}
+
+// Close ends all requests and removes the socket.
+func (s *Server) Close() error {
+	var err error
+	for _, srv := range s.servers {
+		err = errors.Join(err, srv.Close())
+	}
+	return err
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	st := s.bridge.Status()
+	if st.State != bridge.Online {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	fmt.Fprintln(w, st.State, st.Reason)
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) { reply(w, s.bridge.Status()) }
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		return // the client has gone
+	}
+}
+
+// Failure is an error on its way through the socket.
+type Failure struct {
+	Text string         `json:"text"`
+	Kind modems.Failure `json:"kind"`
+}
+
+// SendReply is the answer to POST /api/send.
+type SendReply struct {
+	Answers []modems.SendAnswer `json:"answers"`
+	Failure *Failure            `json:"failure,omitempty"`
+}
+
+func (s *Server) send(w http.ResponseWriter, r *http.Request) {
+	var req modems.SendRequest
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	for _, line := range req.Commands {
+		if err := modems.Permit(line, req.Force, false); err != nil {
+			reply(w, SendReply{Failure: &Failure{err.Error(), modems.Forbidden}})
+			return
+		}
+	}
+	answers, err := s.bridge.Send(r.Context(), req)
+	out := SendReply{Answers: answers}
+	if err != nil {
+		out.Failure = &Failure{err.Error(), modems.KindOf(err)}
+	}
+	reply(w, out)
+}

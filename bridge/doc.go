@@ -1,0 +1,42 @@
+// Package bridge carries messages between the local side and a broker in the cloud, and loses none that it has
+// accepted. It holds no AT command: a modem is something to be attached, and a session something to publish to.
+//
+// # Up: from a local client to the cloud
+//
+//		local client                    outbox (disk)             session                     broker
+//		     | 1 PUBLISH                     |                       |                          |
+//		     |------------> 2 route, 3 Put ->|                       |                          |
+//		     |  5 PUBACK        4 fsync done |                       |                          |
+//		     |<------------------------------| 6 Next                |                          |
+//		     |                               |------> 7 Publish ---->|------------------------->|
+//		     |                               |                       |       8 acknowledged     |
+//		     |                               |<----- 9 Delivered ----|<-------------------------|
+//
+//	 1. A local client publishes.
+//	 2. A route says where it goes. No route: the message stays local.
+//	 3. The outbox takes it, 4. and has it on the disk.
+//	 5. Only now does the local client get its PUBACK. From here on the message is ours.
+//	 6. The pump takes the oldest one that is not being sent,
+//	 7. and hands it to the session, up to the session's window.
+//	 8. The broker acknowledges it: the receipt settles.
+//	 9. The outbox forgets it. Whatever fails between 5 and 9 ends the session; what is unsettled goes again, in order,
+//	    on the next one. A message is delivered twice only where its acknowledgement, or the note of it, was lost.
+//
+// # Down: from the cloud to local clients
+//
+// A message is taken from the session, routed, handed to the local broker, and then acknowledged upstream where the
+// host holds the protocol. Where the module acknowledges by itself (path native), a crash in between loses it.
+//
+// # The one loop that reconnects
+//
+// supervise.go: open the port, attach, go online, dial, run; when something ends, back off and begin where it broke.
+// Nothing else in the program retries a connection.
+//
+//	bridge.go      Bridge: what it is made of, and its life
+//	supervise.go   the loop; backoff.go: its patience
+//	pump.go        the two pumps
+//	route.go       topic rules, pure
+//	outbox*.go     the durable queue
+//	local*.go      the embedded broker
+//	status.go      what a Bridge says of itself
+package bridge

@@ -1,0 +1,231 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/atbridge/atbridge/modems"
+)
+
+// How a message that accept takes is acknowledged:
+//
+//  1. The client's reading goroutine offers it to accept and goes on to the next packet. A client that pipelines
+//     is thus not slowed down to one message per fsync.
+//  2. It puts the message into the client's queue of publishes.
+//  3. The client's publisher takes them from there one after the other and waits for done of each: PUBACK and PUBREC
+//     go out in the order of the PUBLISH packets [MQTT-4.6.0-2] [MQTT-4.6.0-3].
+//  4. After done(nil) it acknowledges and fans out. After done(err) it disconnects the client, which will publish the
+//     message again: MQTT 3.1.1 has no other way to say no.
+
+// publisher acknowledges the publishes of one connection.
+type publisher struct {
+	l     *Local
+	cl    *mqtt.Client
+	queue chan *publish
+	busy  atomic.Int32 // publishes that are not yet acknowledged
+}
+
+// publish is one PUBLISH packet on its way.
+type publish struct {
+	pk    packets.Packet
+	done  chan struct{} // closed when err is known
+	err   error
+	first *publish // QoS 2: this is a repetition of first, which is all that counts
+}
+
+// packetKey names a packet identifier of a session.
+type packetKey struct {
+	client string
+	id     uint16
+}
+
+// maxUnacknowledged is how many publishes of one connection may wait for their fsync: the same as the receive maximum
+// that the library announces to MQTT 5 clients.
+const maxUnacknowledged = 1024
+
+// publish returns nil if the library shall handle pk.
+func (l *Local) publish(cl *mqtt.Client, pk packets.Packet) error {
+	p := l.publisher(cl)
+	if first := l.received(cl, pk); first != nil { // [MQTT-4.3.3-2]: not a second time
+		p.enqueue(&publish{pk: pk, done: first.done, first: first})
+		return packets.ErrRejectPacket
+	}
+	pub, taken, err := l.offer(pk)
+	switch {
+	case err != nil && pk.FixedHeader.Qos == 0:
+		l.cfg.Log.Warn("local: a message of QoS 0 was dropped", "client", cl.ID, "topic", pk.TopicName, "error", err)
+		return packets.ErrRejectPacket
+	case err != nil:
+		l.refuse(cl, pk, err)
+		return packets.ErrRejectPacket
+	case !taken && p.busy.Load() == 0:
+		return nil
+	case !taken: // the library would acknowledge it before those that came first
+		pub.settle(nil)
+	}
+	if pk.FixedHeader.Qos == 2 {
+		l.mu.Lock()
+		l.unreleased[packetKey{cl.ID, pk.PacketID}] = pub
+		l.mu.Unlock()
+	}
+	p.enqueue(pub)
+	return packets.ErrRejectPacket
+}
+
+// received returns the QoS 2 message that pk repeats.
+func (l *Local) received(cl *mqtt.Client, pk packets.Packet) *publish {
+	if pk.FixedHeader.Qos != 2 {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unreleased[packetKey{cl.ID, pk.PacketID}]
+}
+
+// offer asks accept. While there is no room the client is held: nothing more is read from it.
+func (l *Local) offer(pk packets.Packet) (pub *publish, taken bool, err error) {
+	hold, cancel := context.WithTimeout(l.closing, l.cfg.Hold)
+	defer cancel()
+	m := messageOf(pk)
+	for {
+		pub = &publish{pk: pk, done: make(chan struct{})}
+		taken = l.accept(m, pub.settle)
+		select {
+		case <-pub.done:
+		default:
+			return pub, taken, nil
+		}
+		noRoom := errors.Is(pub.err, ErrQueueFull) || errors.Is(pub.err, ErrStore)
+		if !noRoom || pk.FixedHeader.Qos == 0 || l.cfg.Room == nil || l.cfg.Room(hold, m) != nil || hold.Err() != nil {
+			return pub, taken, pub.err
+		}
+	}
+}
+
+func (p *publish) settle(err error) {
+	p.err = err
+	close(p.done)
+}
+
+// refuse disconnects a client whose message is not ours.
+func (l *Local) refuse(cl *mqtt.Client, pk packets.Packet, err error) {
+	if l.closing.Err() != nil {
+		return
+	}
+	l.cfg.Log.Warn("local: a publisher is disconnected, because its message cannot be stored", "client", cl.ID, "topic", pk.TopicName, "error", err)
+	if cl.Properties.ProtocolVersion == 5 {
+		_ = l.server.DisconnectClient(cl, packets.ErrQuotaExceeded) // it is gone either way
+	}
+	cl.Stop(err)
+}
+
+// publisher returns the publisher of cl; there is one from its first publish on.
+func (l *Local) publisher(cl *mqtt.Client) *publisher {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.publishers[cl]
+	if p == nil {
+		p = &publisher{l: l, cl: cl, queue: make(chan *publish, maxUnacknowledged)}
+		l.publishers[cl] = p
+		go p.run()
+	}
+	return p
+}
+
+// leave: cl publishes no more.
+func (l *Local) leave(cl *mqtt.Client) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.publishers[cl]; p != nil {
+		close(p.queue)
+		delete(l.publishers, cl)
+	}
+}
+
+// forget drops the QoS 2 state of a session.
+func (l *Local) forget(client string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key := range l.unreleased {
+		if key.client == client {
+			delete(l.unreleased, key)
+		}
+	}
+}
+
+// release: the client has sent PUBREL for id. The library answers PUBCOMP, without a complaint only if it knows the id.
+func (l *Local) release(cl *mqtt.Client, id uint16) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := packetKey{cl.ID, id}
+	if l.unreleased[key] != nil {
+		delete(l.unreleased, key)
+		cl.State.Inflight.Set(acknowledgement(packets.Pubrec, id))
+	}
+}
+
+func (p *publisher) enqueue(pub *publish) {
+	p.busy.Add(1)
+	select {
+	case p.queue <- pub:
+	case <-p.l.closing.Done():
+	}
+}
+
+// run acknowledges and fans out, in order, until the client has left and nothing is under way any more.
+func (p *publisher) run() {
+	for pub := range p.queue {
+		<-pub.done
+		if err := p.finish(pub); err != nil {
+			p.l.cfg.Log.Debug("local: a message was not acknowledged", "client", p.cl.ID, "topic", pub.pk.TopicName, "error", err)
+		}
+		p.busy.Add(-1)
+	}
+}
+
+func (p *publisher) finish(pub *publish) error {
+	if pub.first != nil {
+		pub.err = pub.first.err
+	}
+	qos := pub.pk.FixedHeader.Qos
+	switch {
+	case pub.err != nil && qos == 0:
+		return pub.err
+	case pub.err != nil:
+		p.l.mu.Lock()
+		delete(p.l.unreleased, packetKey{p.cl.ID, pub.pk.PacketID})
+		p.l.mu.Unlock()
+		p.l.refuse(p.cl, pub.pk, pub.err)
+		return pub.err
+	}
+	var ackErr error
+	switch qos {
+	case 1:
+		ackErr = p.cl.WritePacket(acknowledgement(packets.Puback, pub.pk.PacketID))
+	case 2:
+		ackErr = p.cl.WritePacket(acknowledgement(packets.Pubrec, pub.pk.PacketID))
+	}
+	if pub.first != nil {
+		return ackErr
+	}
+	pk := pub.pk
+	pk.Connect.ClientIdentifier = p.cl.ID // for hook.OnPublish: MQTT 5 subscribers may ask for No Local
+	return errors.Join(ackErr, p.l.fanOut(pk))
+}
+
+func acknowledgement(kind byte, id uint16) packets.Packet {
+	return packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: id}
+}
+
+func messageOf(pk packets.Packet) modems.Message {
+	return modems.Message{
+		Topic:   pk.TopicName,
+		Payload: pk.Payload,
+		QoS:     min(pk.FixedHeader.Qos, 1),
+		Retain:  pk.FixedHeader.Retain,
+	}
+}

@@ -1,0 +1,620 @@
+package bridge
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	walfs "github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/types"
+
+	"github.com/atbridge/atbridge/modems"
+)
+
+// childDir tells the test binary to be the process that is killed.
+const childDir = "ATBRIDGE_TEST_OUTBOX"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		putUntilKilled(dir)
+	}
+	os.Exit(m.Run())
+}
+
+// putUntilKilled puts numbers, a few of them large, and settles some; it prints what is certain.
+func putUntilKilled(dir string) {
+	o, err := OpenOutbox(OutboxConfig{Dir: dir, MaxBytes: 1 << 20})
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	first, _ := strconv.Atoi(os.Getenv(childDir + "_FIRST"))
+	var say sync.Mutex
+	print := func(what string, n int) {
+		say.Lock()
+		defer say.Unlock()
+		fmt.Println(what, n)
+	}
+	go func() {
+		for {
+			e, err := o.Next(context.Background())
+			if err != nil {
+				print("error", 0)
+			}
+			n, _ := strconv.Atoi(strings.TrimRight(string(e.Message().Payload), " "))
+			switch {
+			case n%10 == 3:
+				e.Poison(errors.New("three"))
+			case n%10 == 7: // stays in flight
+			default:
+				print("settled", n) // the message may be gone from now on
+				e.Delivered()
+			}
+		}
+	}()
+	window := make(chan bool, 30)
+	for n := first; ; n++ {
+		window <- true
+		o.Put(modems.Message{Topic: "t", Payload: fmt.Appendf(nil, "%-*d", 1+n%5*700, n)}, func(err error) {
+			switch {
+			case err == nil:
+				print("stored", n)
+			case !errors.Is(err, ErrQueueFull):
+				print("error", n)
+			}
+			<-window
+		})
+	}
+}
+
+// TestOutboxSurvivesKill kills a process that fills and empties the queue, again and again, and looks for every
+// message that it reported as stored and had not begun to settle.
+func TestOutboxSurvivesKill(t *testing.T) {
+	dir := t.TempDir()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	stored, settled, first := make(map[int]bool), make(map[int]bool), 0
+	kills := 12
+	for range kills {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), childDir+"="+dir, childDir+"_FIRST="+strconv.Itoa(first))
+		out, err := child.StdoutPipe()
+		must(t, err)
+		child.Stderr = os.Stderr
+		must(t, child.Start())
+		lines := bufio.NewScanner(out)
+		if lines.Scan() { // it lives
+			kill := time.AfterFunc(time.Duration(20+random.IntN(200))*time.Millisecond, func() { child.Process.Kill() })
+			defer kill.Stop()
+		}
+		for ok := true; ok; ok = lines.Scan() {
+			what, number, _ := strings.Cut(lines.Text(), " ")
+			n, err := strconv.Atoi(number)
+			switch {
+			case err != nil || what == "error":
+				t.Fatalf("the child says %q", lines.Text())
+			case what == "stored":
+				stored[n] = true
+			case what == "settled":
+				settled[n] = true
+			}
+			first = max(first, n+1)
+		}
+		child.Wait() // killed
+		first += 100 // what was on its way when it died
+
+		o := openOutbox(t, OutboxConfig{Dir: dir, MaxBytes: 1 << 20})
+		last := -1
+		found := make(map[int]bool)
+		for s, err := range o.All() {
+			must(t, err)
+			n, err := strconv.Atoi(strings.TrimRight(string(s.Message.Payload), " "))
+			must(t, err)
+			if n <= last {
+				t.Fatalf("%d comes after %d", n, last)
+			}
+			last, found[n] = n, true
+		}
+		for n := range stored {
+			if !settled[n] && !found[n] {
+				t.Fatalf("%d was stored, and is lost", n)
+			}
+		}
+		if s := o.Stats(); s.Damaged > 0 {
+			t.Fatalf("%+v", s)
+		}
+		for s := range o.All() { // so that the queue does not fill up
+			must(t, o.Drop(s.ID))
+		}
+		clear(stored)
+		closeOutbox(t, o)
+	}
+	t.Logf("%d messages, %d kills", first-100*kills, kills)
+}
+
+// breakableDisk is the real disk until it is told to fail.
+type breakableDisk struct {
+	privateFS
+	fail   atomic.Pointer[error] // of every write
+	unsync atomic.Pointer[error] // of every sync, after it has written
+	half   atomic.Bool           // a write that fails writes half of it
+	syncs  atomic.Int64
+}
+
+func newBreakableDisk() *breakableDisk { return &breakableDisk{privateFS: privateFS{walfs.New()}} }
+
+func (d *breakableDisk) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	if err := d.fail.Load(); err != nil {
+		return nil, *err
+	}
+	f, err := d.privateFS.Create(dir, name, size)
+	return breakableFile{f, d}, err
+}
+
+func (d *breakableDisk) OpenWriter(dir, name string) (types.WritableFile, error) {
+	f, err := d.privateFS.OpenWriter(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	return breakableFile{f, d}, nil
+}
+
+type breakableFile struct {
+	types.WritableFile
+	disk *breakableDisk
+}
+
+func (f breakableFile) WriteAt(b []byte, at int64) (int, error) {
+	if err := f.disk.fail.Load(); err != nil {
+		if f.disk.half.Load() {
+			f.WritableFile.WriteAt(b[:len(b)/2], at)
+		}
+		return 0, *err
+	}
+	return f.WritableFile.WriteAt(b, at)
+}
+
+func (f breakableFile) Sync() error {
+	f.disk.syncs.Add(1)
+	err := f.WritableFile.Sync()
+	if unsync := f.disk.unsync.Load(); unsync != nil {
+		return *unsync
+	}
+	return err
+}
+
+// TestOutboxSharesTheFsync: all that wait when an fsync begins share the next one.
+func TestOutboxSharesTheFsync(t *testing.T) {
+	d := newBreakableDisk()
+	o := openOutbox(t, OutboxConfig{Dir: t.TempDir(), disk: d})
+	defer closeOutbox(t, o)
+	putWait(t, o, numbered(0))
+	before := d.syncs.Load()
+	first, release := make(chan bool), make(chan bool)
+	o.Put(numbered(1), func(error) { first <- true; <-release }) // holds the committer
+	<-first
+	errs := make(chan error, 500)
+	for n := range 500 {
+		o.Put(numbered(n), func(err error) { errs <- err })
+	}
+	release <- true
+	for range 500 {
+		must(t, <-errs)
+	}
+	if n := d.syncs.Load() - before; n != 2 {
+		t.Errorf("%d syncs for one message, and then for 500 that waited together", n)
+	}
+}
+
+// TestOutboxCollects: with an interval, messages that come one by one share an fsync too.
+func TestOutboxCollects(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newBreakableDisk()
+		o := openOutbox(t, OutboxConfig{Dir: dir, Sync: time.Minute, disk: d})
+		defer closeOutbox(t, o)
+		var stored atomic.Int64
+		start := time.Now()
+		for n := range 20 {
+			o.Put(numbered(n), func(err error) { must(t, err); stored.Add(1) })
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if n := d.syncs.Load(); n > 0 || stored.Load() > 0 {
+			t.Errorf("%d syncs within the interval, %d messages", n, stored.Load())
+		}
+		time.Sleep(time.Until(start.Add(time.Minute)))
+		synctest.Wait()
+		if n := d.syncs.Load(); n != 1 || stored.Load() != 20 {
+			t.Errorf("%d syncs for %d messages", n, stored.Load())
+		}
+	})
+}
+
+func TestOutboxOutlivesAFailingDisk(t *testing.T) {
+	for _, failure := range []struct {
+		name   string
+		breaks func(*breakableDisk, *error)
+	}{
+		{"write", func(d *breakableDisk, err *error) { d.fail.Store(err) }},
+		{"torn write", func(d *breakableDisk, err *error) { d.half.Store(err != nil); d.fail.Store(err) }},
+		{"sync", func(d *breakableDisk, err *error) { d.unsync.Store(err) }},
+	} {
+		t.Run(failure.name, func(t *testing.T) {
+			d := newBreakableDisk()
+			dir := t.TempDir()
+			cfg := OutboxConfig{Dir: dir, MaxBytes: 1 << 20, disk: d}
+			o := openOutbox(t, cfg)
+			payload := strings.Repeat("x", 3000)
+			var want []string
+			for round := range 3 {
+				for i := range 15 { // some rounds fill a segment
+					p := fmt.Sprintf("%d.%d %s", round, i, payload)
+					putWait(t, o, modems.Message{Topic: "t", Payload: []byte(p)})
+					want = append(want, p)
+				}
+				flying := next(t, o)
+				noSpace := error(&os.PathError{Op: "write", Path: "x.wal", Err: syscall.ENOSPC})
+				failure.breaks(d, &noSpace)
+				must(t, flying.Delivered()) // its settlement must outlive the failure
+				want = want[1:]
+				for range 40 {
+					done := make(chan error, 1)
+					o.Put(modems.Message{Topic: "t", Payload: []byte("refused " + payload)}, func(err error) { done <- err })
+					if err := <-done; !errors.Is(err, ErrStore) || !errors.Is(err, syscall.ENOSPC) {
+						t.Fatalf("the disk is full, but done got %v", err)
+					}
+				}
+				if _, err := OpenOutbox(OutboxConfig{Dir: dir}); err == nil {
+					t.Fatal("the lock was lost")
+				}
+				failure.breaks(d, nil)
+				must(t, o.Room(context.Background(), numbered(0)))
+			}
+			if got := payloads(t, o); !slices.Equal(got, want) {
+				t.Fatalf("the queue holds %.10q, want %.10q", got, want)
+			}
+			closeOutbox(t, o)
+			o = openOutbox(t, cfg)
+			if got := payloads(t, o); !slices.Equal(got, want) {
+				t.Fatalf("after a restart the queue holds %.10q, want %.10q", got, want)
+			}
+			for i, p := range want {
+				e := next(t, o)
+				if string(e.Message().Payload) != p {
+					t.Fatalf("message %d is %.10q, want %.10q", i, e.Message().Payload, p)
+				}
+			}
+			closeOutbox(t, o)
+		})
+	}
+}
+
+func TestOutboxCloseWhileTheDiskFails(t *testing.T) {
+	d := newBreakableDisk()
+	dir := t.TempDir()
+	o := openOutbox(t, OutboxConfig{Dir: dir, disk: d})
+	putWait(t, o, numberedUpTo(2)...)
+	e := next(t, o)
+	full := error(syscall.ENOSPC)
+	d.fail.Store(&full)
+	must(t, e.Delivered())
+	if err := o.Close(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Close: %v", err)
+	}
+	o = openOutbox(t, OutboxConfig{Dir: dir})
+	defer closeOutbox(t, o)
+	if got := payloads(t, o); !slices.Equal(got, []string{"0", "1"}) {
+		t.Errorf("left: %v", got)
+	}
+}
+
+// frozenMeta fails at the change to the next segment, as if the power went at that moment.
+type frozenMeta struct {
+	metadb.BoltMetaDB
+	left int
+}
+
+func (m *frozenMeta) CommitState(s types.PersistentState) error {
+	if m.left--; m.left < 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return m.BoltMetaDB.CommitState(s)
+}
+
+// TestOutboxFinishesASeal: raft-wal alone could never again write to such a log.
+func TestOutboxFinishesASeal(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	must(t, os.Mkdir(dir, 0o700))
+	meta := &frozenMeta{left: 1}
+	log, err := wal.Open(dir, wal.WithSegmentSize(64<<10), wal.WithMetaStore(meta))
+	must(t, err)
+	var n uint64
+	for ; err == nil; n++ {
+		r := putRecord{id: n + 1, arrival: time.Now(), message: modems.Message{Topic: "t", Payload: fmt.Appendf(nil, "%-5000d", n)}}
+		err = log.StoreLogs([]*raft.Log{{Index: n + 1, Data: r.encode()}})
+	}
+	n-- // the last was not stored
+	if !errors.Is(err, wal.ErrSealed) {
+		t.Fatalf("the log ends with %v", err)
+	}
+	must(t, errors.Join(log.Close(), meta.Close()))
+
+	cfg := OutboxConfig{Dir: filepath.Dir(dir), MaxBytes: 4 << 20}
+	for range 2 {
+		o := openOutbox(t, cfg)
+		putWait(t, o, modems.Message{Topic: "t", Payload: fmt.Appendf(nil, "%-5000d", n)})
+		n++
+		if got := payloads(t, o); len(got) != int(n) {
+			t.Errorf("%d messages, want %d", len(got), n)
+		}
+		closeOutbox(t, o)
+	}
+}
+
+func copyDir(t *testing.T, from, to string) {
+	t.Helper()
+	must(t, os.RemoveAll(to))
+	must(t, os.CopyFS(to, os.DirFS(from)))
+}
+
+// filledLog makes a queue of n messages of about 100 bytes, in batches, and returns its directory and its segments.
+func filledLog(t *testing.T, n int, maxBytes int64) (dir string, files []string) {
+	t.Helper()
+	dir = t.TempDir()
+	o := openOutbox(t, OutboxConfig{Dir: dir, MaxBytes: maxBytes})
+	for i := 0; i < n; i += 7 {
+		var ms []modems.Message
+		for k := i; k < min(i+7, n); k++ {
+			ms = append(ms, modems.Message{Topic: "t", Payload: fmt.Appendf(nil, "%-80d", k)})
+		}
+		putWait(t, o, ms...)
+	}
+	closeOutbox(t, o)
+	files, err := filepath.Glob(filepath.Join(dir, "log", "*.wal"))
+	must(t, err)
+	return dir, files
+}
+
+// numbersOf opens the queue, hands everything out and returns the numbers.
+func numbersOf(t *testing.T, dir string) (numbers []int, stats QueueStats) {
+	t.Helper()
+	o := openOutbox(t, OutboxConfig{Dir: dir, MaxBytes: 1 << 20})
+	defer closeOutbox(t, o)
+	for o.Stats().Messages > 0 {
+		e := next(t, o)
+		n, err := strconv.Atoi(strings.TrimRight(string(e.Message().Payload), " "))
+		must(t, err)
+		numbers = append(numbers, n)
+		must(t, e.Delivered())
+	}
+	return numbers, o.Stats()
+}
+
+// TestOutboxOutlivesDamage flips bits and cuts the end: what is lost is what was hit.
+func TestOutboxOutlivesDamage(t *testing.T) {
+	const messages = 40
+	pristine, files := filledLog(t, messages, 1<<20)
+	tail := files[len(files)-1]
+	log, err := os.ReadFile(tail)
+	must(t, err)
+	type place struct{ from, to int }
+	var places []place // of each message
+	for at := segmentHead; at+frameHead < len(log); {
+		f, ok, err := parseFrame(log[at:])
+		must(t, err)
+		if !ok {
+			at += frameHead
+			continue
+		}
+		if _, isPut := f.record.(putRecord); isPut {
+			places = append(places, place{at, at + f.size})
+		}
+		at += f.size
+	}
+	if len(places) != messages {
+		t.Fatalf("found %d messages in the log", len(places))
+	}
+	used := places[messages-1].to + 8
+	var newcomers []int
+	for n := range 20 {
+		newcomers = append(newcomers, n)
+	}
+
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	check := func(t *testing.T, what string, damaged []byte, hit func(place) bool) {
+		copyDir(t, pristine, dir)
+		must(t, os.WriteFile(filepath.Join(dir, "log", filepath.Base(tail)), damaged, 0o600))
+		o := openOutbox(t, OutboxConfig{Dir: dir, MaxBytes: 1 << 20})
+		putWait(t, o, numberedUpTo(20)...) // what comes next must not be written over what was saved
+		closeOutbox(t, o)
+		got, stats := numbersOf(t, dir)
+		if len(got) < 20 || !slices.Equal(got[len(got)-20:], newcomers) {
+			t.Fatalf("%s: the messages that came afterwards: %v", what, got)
+		}
+		got = got[:len(got)-20]
+		var want []int
+		for n, p := range places {
+			if !hit(p) {
+				want = append(want, n)
+			}
+		}
+		missing := slices.DeleteFunc(slices.Clone(want), func(n int) bool { return slices.Contains(got, n) })
+		if len(missing) > 0 || !slices.IsSorted(got) {
+			t.Errorf("%s: intact, but lost: %v; got %v, %+v", what, missing, got, stats)
+		}
+	}
+	flip := func(at int, bit byte) {
+		damaged := slices.Clone(log)
+		damaged[at] ^= bit
+		check(t, fmt.Sprintf("bit %02x of byte %d", bit, at), damaged, func(p place) bool { return p.from <= at && at < p.to })
+	}
+	for range 60 {
+		flip(random.IntN(used), 1<<random.IntN(8))
+	}
+	for _, p := range places { // what a frame is: an entry, an index, a commit
+		for at := p.from - 8; at <= p.to; at += p.to - p.from {
+			flip(max(at, segmentHead), 1)
+			flip(max(at, segmentHead), 2)
+		}
+	}
+	for range 20 {
+		cut := random.IntN(used)
+		check(t, fmt.Sprintf("cut at %d", cut), log[:cut], func(p place) bool { return p.to > cut })
+	}
+	for range 20 { // a sector of noise, or of zeros
+		at := random.IntN(used) &^ 511
+		damaged := slices.Clone(log)
+		for i := at; i < min(at+512, len(damaged)); i++ {
+			damaged[i] = byte(random.IntN(256)) * byte(random.IntN(2))
+		}
+		check(t, fmt.Sprintf("noise at %d", at), damaged, func(p place) bool { return p.from < at+512 && at < p.to })
+	}
+}
+
+// TestOutboxCountsWhatIsDamaged: a message that was hit is counted, and what comes after it goes on.
+func TestOutboxCountsWhatIsDamaged(t *testing.T) {
+	dir, files := filledLog(t, 10, 1<<20)
+	log, err := os.ReadFile(files[0])
+	must(t, err)
+	at := strings.Index(string(log), fmt.Sprintf("%-80d", 4))
+	log[at+40] ^= 1
+	must(t, os.WriteFile(files[0], log, 0o600))
+	got, stats := numbersOf(t, dir)
+	if !slices.Equal(got, []int{0, 1, 2, 3, 5, 6, 7, 8, 9}) || stats.Damaged != 1 {
+		t.Errorf("got %v, %+v", got, stats)
+	}
+}
+
+// TestOutboxDamageWhileOpen: the bytes change under us.
+func TestOutboxDamageWhileOpen(t *testing.T) {
+	dir, files := filledLog(t, 3, 1<<20)
+	o := openOutbox(t, OutboxConfig{Dir: dir, MaxBytes: 1 << 20})
+	log, err := os.ReadFile(files[0])
+	must(t, err)
+	f, err := os.OpenFile(files[0], os.O_WRONLY, 0)
+	must(t, err)
+	payload := func(n int) int64 { return int64(strings.Index(string(log), fmt.Sprintf("%-80d", n))) }
+	_, err = f.WriteAt([]byte{'0' ^ 1}, payload(0))
+	must(t, err)
+	frame := (payload(1) - 32) &^ 7 // here lies the length by which raft-wal reads message 1
+	_, err = f.WriteAt([]byte{0}, frame+4)
+	must(t, errors.Join(err, f.Close()))
+	if _, err := o.journal.readIndex(2); err == nil {
+		t.Error("raft-wal can still read message 1: this test has missed")
+	}
+	if got := next(t, o); !strings.HasPrefix(string(got.Message().Payload), "1") {
+		t.Errorf("handed out %.10q, want 1, which is intact", got.Message().Payload)
+	}
+	if s := o.Stats(); s.Damaged != 1 || s.Messages != 2 {
+		t.Errorf("%+v", s)
+	}
+	closeOutbox(t, o)
+}
+
+// TestOutboxRescue: raft-wal refuses to open these, or would delete them.
+func TestOutboxRescue(t *testing.T) {
+	pristine, files := filledLog(t, 1500, 4<<20)
+	if len(files) < 3 {
+		t.Fatalf("only %d segments", len(files))
+	}
+	meta := filepath.Join(pristine, "log", metadb.FileName)
+	for name, spoil := range map[string]func(rebase func(string) string) error{
+		"no list of segments": func(in func(string) string) error { return os.Remove(in(meta)) },
+		"empty list":          func(in func(string) string) error { return os.Truncate(in(meta), 0) },
+		"half a list":         func(in func(string) string) error { return os.Truncate(in(meta), 9000) },
+		"noise in the list": func(in func(string) string) error {
+			return os.WriteFile(in(meta), []byte(strings.Repeat("noise", 10000)), 0o600)
+		},
+		"head of a segment": func(in func(string) string) error {
+			f, err := os.OpenFile(in(files[0]), os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt(make([]byte, segmentHead), 0)
+			return errors.Join(err, f.Close())
+		},
+		"rescue was interrupted": func(in func(string) string) error {
+			log := filepath.Dir(in(meta))
+			return errors.Join(os.CopyFS(log+".rescued", os.DirFS(log)), os.RemoveAll(log))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "q")
+			copyDir(t, pristine, dir)
+			must(t, spoil(func(file string) string { return filepath.Join(dir, "log", filepath.Base(file)) }))
+			got, _ := numbersOf(t, dir)
+			if len(got) != 1500 || !slices.IsSorted(got) {
+				t.Errorf("%d of 1500 messages are left", len(got))
+			}
+			got, _ = numbersOf(t, dir)
+			if len(got) != 0 {
+				t.Errorf("%d messages came back", len(got))
+			}
+		})
+	}
+	t.Run("a segment is gone", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "q")
+		copyDir(t, pristine, dir)
+		must(t, os.Remove(filepath.Join(dir, "log", filepath.Base(files[1]))))
+		if got, _ := numbersOf(t, dir); len(got) < 500 || len(got) > 1400 {
+			t.Errorf("%d of 1500 messages are left", len(got))
+		}
+	})
+}
+
+// TestOutboxVersions: a record that a newer atbridge has written is not damaged; it is not ours to skip.
+func TestOutboxVersions(t *testing.T) {
+	dir := t.TempDir()
+	j, err := openJournal(filepath.Join(dir, "log"), 64<<10, nil, slog.New(slog.DiscardHandler))
+	must(t, err)
+	newer := putRecord{id: 1, arrival: time.Now(), message: numbered(1)}.encode()
+	newer[0] = recordVersion + 1
+	binary.LittleEndian.PutUint32(newer[2:], recordSum(newer))
+	_, err = j.append([][]byte{newer})
+	must(t, errors.Join(err, j.close()))
+	if _, err := OpenOutbox(OutboxConfig{Dir: dir}); err == nil || !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("open: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "damaged")); err == nil {
+		t.Error("the log was set aside")
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	f.Add(putRecord{id: 1, arrival: time.Now(), message: numbered(1), reason: "x"}.encode())
+	f.Add(settledRecord{next: 9, runs: []run{{outcomeDelivered, 3, 4}}}.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) >= recordHead { // else hardly any input gets past the sum
+			binary.LittleEndian.PutUint32(b[2:], recordSum(b))
+		}
+		decodeRecord(b)
+		if len(b) >= frameHead {
+			parseFrame(b)
+		}
+	})
+}

@@ -1,0 +1,154 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/atbridge/atbridge/modems"
+)
+
+const (
+	// maxRefusals is how often a module may refuse one message, while its session stands, before it is set aside.
+	// Between the tries lie 1, 2, 3 and 4 s: it may refuse because it is busy, or because a prompt was lost.
+	maxRefusals = 5
+
+	// grace is how long an orderly stop waits for the acknowledgements of what has been sent.
+	grace = 5 * time.Second
+)
+
+// sent is a message on its way.
+type sent struct {
+	entry   *Entry
+	receipt modems.Receipt
+}
+
+// pumpUp carries messages from the outbox to the session until the session ends, ctx ends, or the queue fails. When
+// it returns, every message it took is settled or given back.
+func (b *Bridge) pumpUp(ctx context.Context, s modems.Session, topic func(string) string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	inFlight := make(chan sent, max(1, s.Limits().Window))
+	collected := make(chan error, 1)
+	go func() { collected <- b.collect(ctx, s, inFlight, cancel) }()
+	err := b.publish(ctx, s, topic, inFlight)
+	close(inFlight)
+	if errCollect := <-collected; errCollect != nil {
+		return errCollect // what the receipts say comes first: publish only ended because of it
+	}
+	return err
+}
+
+// publish takes the oldest message and hands it to the session, again and again.
+func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(string) string, inFlight chan<- sent) error {
+	refusals := 0 // of the message at the head; a refused one is the next again
+	for {
+		e, err := b.outbox.Next(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil // whoever ended it says why
+			}
+			return fmt.Errorf("the queue: %w", err)
+		}
+		b.progress()
+		m := e.Message()
+		if topic != nil {
+			m.Topic = topic(m.Topic)
+		}
+		r, err := s.Publish(ctx, m)
+		switch {
+		case err == nil:
+			refusals = 0
+			inFlight <- sent{e, r}
+			continue
+		case errors.Is(err, modems.ErrMessage), errors.Is(err, modems.ErrRefused) && refusals == maxRefusals-1:
+			refusals = 0
+			b.log.Warn("a message is set aside", "id", e.ID(), "topic", m.Topic, "why", err)
+			err = e.Poison(err)
+		case errors.Is(err, modems.ErrRefused):
+			refusals++
+			b.log.Warn("the module refused a message; it is tried again", "id", e.ID(), "topic", m.Topic, "why", err)
+			err = e.Undelivered()
+			pause(ctx, time.Duration(refusals)*time.Second)
+		default:
+			return errors.Join(e.Undelivered(), err)
+		}
+		if err != nil {
+			return fmt.Errorf("the queue: %w", err)
+		}
+	}
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// collect settles messages as their receipts settle, in the order in which they were sent. The first that is not
+// acknowledged ends the session: all behind it go again, in order, on the next one.
+func (b *Bridge) collect(ctx context.Context, s modems.Session, inFlight <-chan sent, cancel func()) error {
+	patient, impatient := context.WithCancel(context.WithoutCancel(ctx))
+	defer impatient()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, impatient) })
+	defer stop()
+	var failed error
+	for f := range inFlight {
+		outcome := f.receipt.Wait(patient)
+		var err error
+		if outcome == modems.Acked {
+			err = f.entry.Delivered()
+			b.upDelivered.Add(1)
+		} else {
+			err = f.entry.Undelivered()
+			if failed == nil && s.Err() == nil && ctx.Err() == nil {
+				failed = fmt.Errorf("the module could not deliver message %d (%s)", f.entry.ID(), outcome)
+			}
+		}
+		if err != nil && failed == nil {
+			failed = fmt.Errorf("the queue: %w", err)
+		}
+		if failed != nil {
+			cancel()
+		}
+		b.progress()
+	}
+	return failed
+}
+
+// pumpDown carries messages from the session to local clients until the session or ctx ends.
+func (b *Bridge) pumpDown(ctx context.Context, s modems.Session, down Routes) error {
+	for {
+		d, err := s.Receive(ctx)
+		if err != nil {
+			return nil // the session says why it ended; ctx needs no reason
+		}
+		b.downReceived.Add(1)
+		m := d.Message()
+		to, r, ok := down.Map(m.Topic)
+		if !ok {
+			b.log.Warn("a message from the broker that no route takes", "topic", m.Topic)
+		} else {
+			m.Topic, m.QoS = to, r.QoS
+			if err := b.local.Deliver(m); err != nil {
+				return fmt.Errorf("delivering to local clients: %w", err)
+			}
+			b.downDelivered.Add(1)
+		}
+		if err := d.Ack(); err != nil {
+			return fmt.Errorf("acknowledging to the broker: %w", err)
+		}
+		b.progress()
+	}
+}
+
+func (b *Bridge) progress() {
+	if b.cfg.Progress != nil {
+		b.cfg.Progress()
+	}
+}

@@ -1,0 +1,135 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/atbridge/atbridge/modems"
+)
+
+// State is what the bridge is doing.
+type State string
+
+const (
+	Starting   State = "starting"
+	Attaching  State = "attaching"
+	Connecting State = "connecting"
+	Online     State = "online"
+	BackingOff State = "backing-off"
+	Recovering State = "recovering"
+	Stopping   State = "stopping"
+)
+
+// Status is what the bridge says of itself. Its JSON is a promise to scripts.
+type Status struct {
+	State  State     `json:"state"`
+	Path   string    `json:"path"`
+	Reason string    `json:"reason"` // why it is not online, in a sentence
+	Since  time.Time `json:"since"`
+
+	Modem    ModemStatus   `json:"modem"`
+	Network  NetworkStatus `json:"network"`
+	Cloud    CloudStatus   `json:"cloud"`
+	Queue    QueueStatus   `json:"queue"`
+	Counters CounterStatus `json:"counters"`
+	Line     LineStatus    `json:"line"`
+}
+
+type ModemStatus struct {
+	Port         string `json:"port"`
+	Driver       string `json:"driver"`
+	Manufacturer string `json:"manufacturer"`
+	Model        string `json:"model"`
+	Revision     string `json:"revision"`
+	IMEI         string `json:"imei"`
+}
+
+type NetworkStatus struct {
+	Registered bool   `json:"registered"`
+	Roaming    bool   `json:"roaming"`
+	Operator   string `json:"operator"`
+	RSSI       int    `json:"rssi_dbm"` // 0: not known
+	Address    string `json:"address"`
+}
+
+type CloudStatus struct {
+	Broker   string `json:"broker"`
+	ClientID string `json:"client_id"`
+}
+
+type QueueStatus struct {
+	Messages      int     `json:"messages"` // still to be delivered
+	Bytes         int64   `json:"bytes"`
+	OldestSeconds float64 `json:"oldest_seconds"`
+	Poisoned      int     `json:"poisoned"` // set aside for a person to look at
+	Rejected      int     `json:"rejected"`
+	Dropped       int     `json:"dropped"`
+}
+
+type CounterStatus struct {
+	UpAccepted    uint64 `json:"up_accepted"` // acknowledged to the local side
+	UpDelivered   uint64 `json:"up_delivered"`
+	DownReceived  uint64 `json:"down_received"`
+	DownDelivered uint64 `json:"down_delivered"`
+	Sessions      uint64 `json:"sessions"`
+	PathSwitches  uint64 `json:"path_switches"`
+	Recoveries    uint64 `json:"recoveries"`
+}
+
+type LineStatus struct {
+	BytesIn         uint64 `json:"bytes_in"`
+	BytesOut        uint64 `json:"bytes_out"`
+	Commands        uint64 `json:"commands"`
+	Timeouts        uint64 `json:"timeouts"`
+	StaleAnswers    uint64 `json:"stale_answers"`
+	UnexpectedLines uint64 `json:"unexpected_lines"`
+	Resyncs         uint64 `json:"resynchronisations"`
+}
+
+// add sums the counters of a line that has ended and of the one in use.
+func (l LineStatus) add(c modems.Counters) LineStatus {
+	return LineStatus{
+		BytesIn: l.BytesIn + c.BytesIn, BytesOut: l.BytesOut + c.BytesOut, Commands: l.Commands + c.Commands,
+		Timeouts: l.Timeouts + c.Timeouts, StaleAnswers: l.StaleAnswers + c.StaleAnswers,
+		UnexpectedLines: l.UnexpectedLines + c.UnexpectedLines, Resyncs: l.Resyncs + c.Resyncs,
+	}
+}
+
+// Status is a snapshot.
+func (b *Bridge) Status() Status {
+	q := b.outbox.Stats()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := Status{State: b.state, Path: b.path, Reason: b.reason, Since: b.since, Cloud: b.cloud, Line: b.line}
+	if b.cfg.Modem != nil {
+		s.Modem.Port = b.cfg.Modem.Port
+	}
+	if b.modem != nil {
+		id, n := b.modem.Identity(), b.modem.Network()
+		s.Modem = ModemStatus{b.cfg.Modem.Port, b.modem.Driver(), id.Manufacturer, id.Model, id.Revision, id.IMEI}
+		s.Network = NetworkStatus{n.Registered, n.Roaming, n.Operator, n.RSSI, n.Address}
+		s.Line = b.line.add(b.modem.Counters())
+	}
+	s.Queue = QueueStatus{Messages: q.Messages - q.Poisoned, Bytes: q.Bytes, Poisoned: q.Poisoned, Rejected: q.Rejected, Dropped: q.Dropped}
+	if !q.Oldest.IsZero() {
+		s.Queue.OldestSeconds = max(0, time.Since(q.Oldest).Round(time.Millisecond).Seconds())
+	}
+	s.Counters = CounterStatus{
+		UpAccepted: b.upAccepted.Load(), UpDelivered: b.upDelivered.Load(),
+		DownReceived: b.downReceived.Load(), DownDelivered: b.downDelivered.Load(),
+		Sessions: b.sessions.Load(), Recoveries: b.recoveries.Load(),
+	}
+	return s
+}
+
+// enter changes the state. reason is a sentence, or empty where the state says it all.
+func (b *Bridge) enter(s State, reason string) {
+	b.mu.Lock()
+	changed := b.state != s || b.reason != reason
+	if changed {
+		b.state, b.reason, b.since = s, reason, time.Now()
+	}
+	b.mu.Unlock()
+	if changed && b.cfg.Changed != nil {
+		b.cfg.Changed(s, reason)
+	}
+}
