@@ -1,0 +1,106 @@
+package main
+
+import (
+	"time"
+
+	"github.com/atbridge/atbridge/bridge"
+	"github.com/atbridge/atbridge/modems"
+)
+
+// Brokers are the brokers of cloud.broker in the order in which they are tried; none where a platform is used.
+func (c *Config) Brokers() []Broker { return c.Cloud.brokers }
+
+// Platform is the name of the platform that is configured, or "".
+func (c *Config) Platform() string {
+	for _, p := range platforms {
+		if section, _ := lookup(c, "cloud."+p.name); !section.IsNil() {
+			return p.name
+		}
+	}
+	return ""
+}
+
+// MQTT is what a session with b is told. The placeholders are filled from vals, which maps imei, iccid, serial and
+// hostname to what is known of them.
+func (c *Config) MQTT(b Broker, vals map[string]string) (modems.MQTTConfig, error) {
+	f := filler{vals: vals}
+	m := modems.MQTTConfig{
+		Host:         f.fill("cloud.broker", b.Host),
+		Port:         b.Port,
+		ClientID:     f.fill("cloud.client_id", c.Cloud.ClientID),
+		Username:     f.fill("cloud.username", c.Cloud.Username),
+		Password:     c.Cloud.Password.Reveal(),
+		KeepAlive:    time.Duration(c.Cloud.KeepAlive),
+		CleanSession: c.Cloud.CleanSession,
+		Window:       c.Path.Window,
+	}
+	if t := c.Cloud.TLS; b.TLS() {
+		m.TLS = &modems.TLSConfig{
+			CAFile:     f.file(c, "cloud.tls.ca_file", t.CAFile),
+			CertFile:   f.file(c, "cloud.tls.cert_file", t.CertFile),
+			KeyFile:    f.file(c, "cloud.tls.key_file", t.KeyFile),
+			ServerName: f.fill("cloud.tls.server_name", t.ServerName),
+		}
+	}
+	return m, f.err
+}
+
+// BridgeRoutes are the routes with their placeholders filled.
+func (c *Config) BridgeRoutes(vals map[string]string) (up, down bridge.Routes, err error) {
+	f := filler{vals: vals}
+	for _, r := range c.Routes.Up {
+		up = append(up, f.route("routes.up", r))
+	}
+	for _, r := range c.Routes.Down {
+		down = append(down, f.route("routes.down", r))
+	}
+	return up, down, f.err
+}
+
+// NotBuilt says what of a sound configuration this version cannot run yet.
+func (c *Config) NotBuilt() error {
+	if name := c.Platform(); name != "" {
+		return usagef("cloud.%s: the connection to this platform is not built yet; name a broker instead (cloud.broker)", name)
+	}
+	for _, b := range c.Brokers() {
+		if b.Scheme == "ws" || b.Scheme == "wss" {
+			return usagef("cloud.broker: %s is not built yet; use mqtt:// or mqtts://", b.Scheme)
+		}
+	}
+	for _, r := range append(c.Routes.Up[:len(c.Routes.Up):len(c.Routes.Up)], c.Routes.Down...) {
+		if r.Wrap != "" {
+			return usagef("routes: wrap: %s is not built yet; remove it", r.Wrap)
+		}
+	}
+	return nil
+}
+
+func (r Route) bridge() bridge.Route {
+	return bridge.Route{From: r.From, To: r.To, QoS: byte(r.QoS), Priority: r.Priority}
+}
+
+// filler fills placeholders and keeps the first error.
+type filler struct {
+	vals map[string]string
+	err  error
+}
+
+func (f *filler) fill(key, s string) string {
+	s, err := expand(s, f.vals)
+	if err != nil && f.err == nil {
+		f.err = usagef("%s: %w", key, err)
+	}
+	return s
+}
+
+func (f *filler) file(c *Config, key, name string) string {
+	if name == "" {
+		return ""
+	}
+	return c.beside(f.fill(key, name))
+}
+
+func (f *filler) route(key string, r Route) bridge.Route {
+	r.From, r.To = f.fill(key, r.From), f.fill(key, r.To)
+	return r.bridge()
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/atbridge/atbridge/modems/modemsim"
+)
+
+// awkward are payloads that break modems' and drivers' framing.
+var awkward = []string{"\r\nOK\r\n", "> ", ">", "\"", "\"quoted\"", "\r\n+QMTRECV: 0,0,\"t\",3,\"abc\"\r\n", "\r\nERROR\r\n", "\x1a", "\x1b", "\x00",
+	"+++", "\n", "\r", "AT+CFUN=0\r", "RDY\r\n", "{\"a\":\"b\"}", "\xff\xfe"}
+
+// payload number n: distinct, and over a run every byte value and every awkward string.
+func payload(n int) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%06d|", n)
+	b.WriteString(awkward[n%len(awkward)])
+	for i := range n % 97 {
+		b.WriteByte(byte(n*31 + i))
+	}
+	sum := crc32.ChecksumIEEE(b.Bytes())
+	fmt.Fprintf(&b, "|%08x", sum)
+	return b.Bytes()
+}
+
+// number reads the payload back; false: it is not one of ours, or was changed.
+func number(p []byte) (int, bool) {
+	var n int
+	if _, err := fmt.Sscanf(string(p[:min(6, len(p))]), "%06d", &n); err != nil {
+		return 0, false
+	}
+	return n, bytes.Equal(p, payload(n))
+}
+
+// tally is what has arrived.
+type tally struct {
+	mu      sync.Mutex
+	order   []int
+	count   map[int]int
+	garbage []string
+}
+
+func newTally() *tally { return &tally{count: map[int]int{}} }
+
+func (y *tally) got(_ string, p []byte) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	n, ok := number(p)
+	if !ok {
+		y.garbage = append(y.garbage, fmt.Sprintf("%q", p))
+		return
+	}
+	y.order = append(y.order, n)
+	y.count[n]++
+}
+
+func (y *tally) distinct() int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return len(y.count)
+}
+
+// Messages go up and commands come down at the same time, at QoS 1, with payloads of every byte value: none missing,
+// none changed, none twice, in order, and the line as clean as a line can be.
+func TestUpAndDown(t *testing.T) {
+	const up, down = 1000, 200
+	t.Parallel()
+	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 460800, RTT: 20 * time.Millisecond})
+	r.start()
+	r.online()
+	atCloud, atHouse := newTally(), newTally()
+	cloud, house := mustClient(t, r.cloud, "observer"), mustClient(t, r.local(), "sensor")
+	collect(t, cloud, "site7/sensors/#", atCloud.got)
+	collect(t, house, "commands/#", atHouse.got)
+
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for n := range down {
+			publish(t, cloud, "site7/commands/lamp", n)
+		}
+	})
+	var tokens []paho.Token
+	for n := range up {
+		tokens = append(tokens, house.Publish(fmt.Sprintf("sensors/t%d", n%7), 1, false, payload(n)))
+	}
+	for n, token := range tokens {
+		if !token.WaitTimeout(60*time.Second) || token.Error() != nil {
+			t.Fatalf("message %d was not acknowledged: %v", n, token.Error())
+		}
+	}
+	sending.Wait()
+	eventually(t, "all to arrive", 90*time.Second, func() bool { return atCloud.distinct() == up && atHouse.distinct() == down })
+	for name, y := range map[string]*tally{"up": atCloud, "down": atHouse} {
+		if len(y.garbage) > 0 {
+			t.Errorf("%s: changed: %v", name, y.garbage)
+		}
+		for i, n := range y.order {
+			if i != n {
+				t.Errorf("%s: message %d came in place of %d", name, n, i)
+				break
+			}
+		}
+	}
+	eventually(t, "the queue to be empty", 10*time.Second, func() bool {
+		s, err := r.status()
+		return err == nil && s.Queue.Messages == 0
+	})
+	s, err := r.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := s.Line; l.Timeouts+l.StaleAnswers+l.UnexpectedLines+l.Resyncs > 0 {
+		t.Errorf("the line was not clean: %s", asJSON(l))
+	}
+	if c := s.Counters; c.UpAccepted != up || c.UpDelivered != up || c.DownReceived != down || c.DownDelivered != down {
+		t.Errorf("counters: %s", asJSON(c))
+	}
+	r.stop()
+}
+
+func publish(t *testing.T, c paho.Client, topic string, n int) {
+	token := c.Publish(topic, 1, false, payload(n))
+	if !token.WaitTimeout(30*time.Second) || token.Error() != nil {
+		t.Errorf("message %d was not acknowledged: %v", n, token.Error())
+	}
+}
+
+// kill -9, ten times, while messages go up: every message that the local broker has acknowledged arrives, unchanged.
+// A kill between a prompt and its payload leaves the modem waiting for data: nothing of the next run may end in it.
+func TestKill(t *testing.T) {
+	const kills = 10
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	chance := rand.New(rand.NewPCG(seed, 1))
+	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 115200, RTT: 60 * time.Millisecond})
+	atCloud := newTally()
+	collect(t, mustClient(t, r.cloud, "observer"), "site7/sensors/#", atCloud.got)
+
+	acked := map[int]bool{}
+	next := 0
+	for kill := 0; kill <= kills; kill++ {
+		r.start()
+		r.online()
+		house, err := client(t, r.local(), "sensor")
+		if err != nil {
+			t.Fatal(err)
+		}
+		killAt := time.After(time.Duration(100+chance.IntN(1200)) * time.Millisecond)
+		if kill == kills {
+			killAt = nil
+		}
+		next = publishUntil(t, house, killAt, next, acked)
+		if kill < kills {
+			r.kill()
+		}
+		house.Disconnect(0)
+	}
+	eventually(t, "all that was acknowledged to arrive", 60*time.Second, func() bool { return len(missing(acked, atCloud)) == 0 })
+	t.Logf("%d published, %d acknowledged, %d arrived, %d of them twice", next, len(acked), len(atCloud.count), len(atCloud.order)-len(atCloud.count))
+	if len(atCloud.garbage) > 0 {
+		t.Errorf("changed on the way: %v", atCloud.garbage)
+	}
+	if len(acked) < 50*kills/10 {
+		t.Errorf("only %d messages were acknowledged: the test did not test much", len(acked))
+	}
+	r.stop()
+}
+
+// publishUntil publishes with a window until the moment comes (nil: 100 messages), and notes what was acknowledged.
+func publishUntil(t *testing.T, c paho.Client, moment <-chan time.Time, from int, acked map[int]bool) (next int) {
+	t.Helper()
+	type flight struct {
+		n     int
+		token paho.Token
+	}
+	var flying []flight
+	settle := func(all bool) {
+		for len(flying) > 0 {
+			f := flying[0]
+			if all {
+				f.token.WaitTimeout(10 * time.Second)
+			}
+			select {
+			case <-f.token.Done():
+				if f.token.Error() == nil {
+					acked[f.n] = true
+				}
+				flying = flying[1:]
+			default:
+				return
+			}
+		}
+	}
+	pace := time.NewTicker(15 * time.Millisecond) // about what the line carries
+	defer pace.Stop()
+	for n := from; ; n++ {
+		if moment == nil && n == from+100 {
+			settle(true)
+			return n
+		}
+		flying = append(flying, flight{n, c.Publish("sensors/t", 1, false, payload(n))})
+		settle(false)
+		select {
+		case <-moment:
+			settle(false)
+			return n + 1
+		case <-pace.C:
+		}
+	}
+}
+
+func missing(acked map[int]bool, y *tally) (list []int) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	for n := range acked {
+		if y.count[n] == 0 {
+			list = append(list, n)
+		}
+	}
+	return list
+}

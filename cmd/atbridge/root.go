@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// subcommands is the list: one line and one file each.
+var subcommands = []func(*globals) *cobra.Command{
+	newCheckCmd,
+	newDemoCmd,
+	newRunCmd,
+	newSendCmd,
+	newSimCmd,
+	newStatusCmd,
+	newVersionCmd,
+}
+
+// globals is what every subcommand is handed: the common flags, and with them the way to the configuration (load)
+// and to the log (logger).
+type globals struct {
+	flags  *pflag.FlagSet
+	getenv func(name string) (string, bool)
+	stderr io.Writer
+	level  slog.LevelVar // of every logger; SIGHUP changes it
+}
+
+// A common flag stands for one key of the configuration, and so does its variable, ATBRIDGE_ and the flag's name.
+type commonFlag struct {
+	name, key, usage string
+}
+
+var commonFlags = []commonFlag{
+	{"port", "modem.port", "serial `device` of the modem, usb:VID:PID or auto"},
+	{"baud", "modem.baud", "`rate` of the serial port"},
+	{"driver", "modem.driver", "modem driver by `name`, or auto"},
+	{"socket", "status.socket", "`path` of the daemon's control socket"},
+	{"log-level", "log.level", "debug, info, warn or error: the least `level` that is logged"},
+	{"wire", "log.wire", "show the AT traffic on stderr, secrets masked"},
+}
+
+func newRootCmd(g *globals) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "atbridge",
+		Short: "From a modem's serial port to an MQTT broker, and nothing accepted is lost on the way",
+		Long: `atbridge carries MQTT messages between local clients and a broker through a modem that speaks AT commands.
+
+A flag wins over the environment (ATBRIDGE_PORT, ATBRIDGE_CONFIG, ...), that over the file, that over the default.
+
+Exit codes: 0 done, 1 the modem or the broker refused, 2 usage or configuration, 3 no answer in time,
+4 the port cannot be opened or was lost, 5 not delivered, 70 a fault of atbridge itself.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(root *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return root.Help()
+			}
+			if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+				return usagef("unknown command %s; did you mean %s?", shown(args[0]), near[0])
+			}
+			return usagef("unknown command %s; see atbridge help", shown(args[0]))
+		},
+	}
+	g.flags = root.PersistentFlags()
+	g.flags.String("config", "", "configuration `file` (default "+defaultConfigFile+" where it exists)")
+	for _, f := range commonFlags {
+		if f.name == "wire" {
+			g.flags.Bool(f.name, false, f.usage)
+			continue
+		}
+		g.flags.String(f.name, "", f.usage)
+	}
+	for _, sub := range subcommands {
+		root.AddCommand(sub(g))
+	}
+	return root
+}
+
+// run is main without the process: it returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			code = reportPanic(stderr, cause)
+		}
+	}()
+	// The first signal cancels the command's context, which ends it in order; the second one kills.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	defer stop()
+
+	g := &globals{getenv: os.LookupEnv, stderr: stderr}
+	root := newRootCmd(g)
+	root.SuggestionsMinimumDistance = 2
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	begun := false
+	markBegin(root, &begun)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	// What fails before a command has begun is cobra's: an unknown command, flag or argument.
+	if !begun {
+		err = usagef("%w; see atbridge help", err)
+	}
+	printError(stderr, err)
+	return exitCode(err)
+}
+
+// markBegin sets *begun when any command of the tree begins to do its work.
+func markBegin(cmd *cobra.Command, begun *bool) {
+	if work := cmd.RunE; work != nil {
+		cmd.RunE = func(c *cobra.Command, args []string) error {
+			*begun = true
+			return work(c, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		markBegin(sub, begun)
+	}
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/atbridge/atbridge/bridge"
+	"github.com/atbridge/atbridge/bridge/control"
+	"github.com/atbridge/atbridge/modems"
+)
+
+func newRunCmd(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run --config FILE",
+		Short: "Carry messages, in the foreground, until SIGTERM",
+		Long: `Carry messages between the local broker and the cloud until SIGTERM ends it in order.
+
+A port, network or broker that is missing is waited for: the log and atbridge status say what is missing.
+SIGHUP rereads the routes and the log level.`,
+		Example: "  atbridge run --config /etc/atbridge/atbridge.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := g.load(needAll)
+			if err != nil {
+				return err
+			}
+			if err := c.NotBuilt(); err != nil {
+				return err
+			}
+			log := g.logger(c)
+			for _, w := range c.Warnings {
+				log.Warn(w)
+			}
+			return g.runDaemon(cmd.Context(), c, log)
+		},
+	}
+}
+
+func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) error {
+	cfg, err := c.bridgeConfig(log, g)
+	if err != nil {
+		return err
+	}
+	b, err := bridge.New(cfg)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	door, err := control.Listen(b, c.Status.Socket, c.Status.Listen)
+	if err != nil {
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		return withCode(exitUsage, errors.Join(err, b.Run(ended)))
+	}
+	defer door.Close()
+	log.Info("started", "version", versionLine(), "local", b.LocalAddr(), "queue", c.Queue.Dir)
+	notify(log, daemon.SdNotifyReady)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		for {
+			select {
+			case <-hup:
+				g.reload(b, log)
+			case <-ended:
+				return
+			}
+		}
+	}()
+	stop := context.AfterFunc(ctx, func() {
+		log.Info("stopping")
+		notify(log, daemon.SdNotifyStopping)
+	})
+	defer stop()
+	return b.Run(ctx)
+}
+
+// reload takes what may change while it runs. A file with an error changes nothing.
+func (g *globals) reload(b *bridge.Bridge, log *slog.Logger) {
+	c, err := g.load(needAll)
+	if err == nil {
+		var up bridge.Routes
+		if up, err = c.upRoutes(); err == nil {
+			b.SetRoutes(up)
+			g.setLevel(c)
+			log.Info("reread the routes from local topics and the log level; everything else needs a restart")
+			return
+		}
+	}
+	log.Error("the configuration was not reread", "why", err)
+}
+
+// notify tells systemd; elsewhere it does nothing.
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("telling systemd", "state", state, "why", err)
+	}
+}
+
+// bridgeConfig makes of the configuration what package bridge wants.
+func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, error) {
+	if c.Local.Broker != "" {
+		return bridge.Config{}, usagef("local.broker: an existing local broker is not built yet; use local.listen, the embedded one")
+	}
+	up, err := c.upRoutes()
+	if err != nil {
+		return bridge.Config{}, err
+	}
+	_, down, err := c.BridgeRoutes(standFor(modems.Identity{IMEI: "0", ICCID: "0"}))
+	if err != nil {
+		return bridge.Config{}, err
+	}
+	if err := bridge.Loop(up, down); err != nil {
+		return bridge.Config{}, usagef("routes: %w", err)
+	}
+	cfg := bridge.Config{
+		Path:   c.Path.Mode,
+		Up:     up,
+		Target: c.target,
+		Local: bridge.LocalConfig{
+			Listen: c.Local.Listen, Username: c.Local.Username, Password: c.Local.Password.Reveal(), Log: log,
+		},
+		Queue: bridge.OutboxConfig{
+			Dir: c.Queue.Dir, MaxBytes: int64(c.Queue.MaxBytes), MaxMessages: c.Queue.MaxMessages,
+			DropOldest: c.Queue.Full == "drop-oldest", Sync: time.Duration(c.Queue.Sync), MaxAge: time.Duration(c.Queue.MaxAge), Log: log,
+		},
+		Log:     log,
+		Changed: func(s bridge.State, reason string) { notify(log, "STATUS="+strings.TrimSpace(string(s)+" "+reason)) },
+	}
+	if m := c.Modem; m != nil {
+		cfg.Modem = &bridge.ModemConfig{
+			Port: m.Port,
+			Open: opener(m),
+			Options: modems.Options{
+				Driver:     m.Driver,
+				PDP:        modems.PDPConfig{APN: m.APN, User: m.APNUser, Password: m.APNPassword.Reveal(), Auth: m.APNAuth, IP: m.IP},
+				PIN:        m.PIN.Reveal(),
+				RefusedPIN: filepath.Join(c.Queue.Dir, "pin-refused"),
+				Tap:        wireTap(g.stderr, c.Log.Wire),
+				Progress:   func(text string) { log.Debug(text) },
+			},
+		}
+	}
+	return cfg, nil
+}
+
+// target is where the messages go once the modem is known.
+func (c *Config) target(id modems.Identity) (bridge.Target, error) {
+	vals := standFor(id)
+	var t bridge.Target
+	for _, broker := range c.Brokers() {
+		m, err := c.MQTT(broker, vals)
+		if err != nil {
+			return t, err
+		}
+		t.Brokers = append(t.Brokers, m)
+	}
+	var err error
+	_, t.Down, err = c.BridgeRoutes(vals)
+	t.Topic = func(topic string) string {
+		filled, err := expand(topic, vals)
+		if err != nil {
+			return topic // a brace that a local client has published
+		}
+		return filled
+	}
+	return t, err
+}
+
+// upRoutes keep their placeholders: a message may be accepted before the modem has said its IMEI.
+func (c *Config) upRoutes() (bridge.Routes, error) {
+	var up bridge.Routes
+	for i, r := range c.Routes.Up {
+		b := r.bridge()
+		if err := b.Validate(); err != nil {
+			return nil, usagef("routes.up[%d]: %w", i, err)
+		}
+		up = append(up, b)
+	}
+	return up, nil
+}
+
+// standFor says what {imei} and its like stand for.
+func standFor(id modems.Identity) map[string]string {
+	vals := map[string]string{}
+	set := func(name, value string) {
+		if value != "" {
+			vals[name] = value
+		}
+	}
+	set("imei", id.IMEI)
+	set("iccid", id.ICCID)
+	if host, err := os.Hostname(); err == nil {
+		set("hostname", host)
+	}
+	for _, file := range []string{"/sys/firmware/devicetree/base/serial-number", "/sys/class/dmi/id/product_serial"} {
+		if b, err := os.ReadFile(file); err == nil {
+			set("serial", strings.Trim(string(b), "\x00\n "))
+			break
+		}
+	}
+	return vals
+}
+
+var errLost = errors.New("not every message arrived")
+
+func lost(format string, args ...any) error {
+	return withCode(exitRefused, fmt.Errorf("%w: "+format, append([]any{errLost}, args...)...))
+}

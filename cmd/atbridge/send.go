@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/atbridge/atbridge/atcmd"
+	"github.com/atbridge/atbridge/bridge/control"
+	"github.com/atbridge/atbridge/modems"
+)
+
+func newSendCmd(g *globals) *cobra.Command {
+	var req modems.SendRequest
+	var data string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "send [--wait PREFIX]... [--data FILE|-] [--timeout 5s] [--json] CMD...",
+		Short: "Send AT commands; print each information line and the final result",
+		Long: `Send AT commands and print each information line and the final result.
+
+The commands run one after the other until one fails. Where a daemon holds the port they go through it, between its
+own commands; it refuses those that would disturb it, unless --force is given.`,
+		Example: `  atbridge send --port /dev/ttyUSB2 AT+CSQ
+  atbridge send 'AT+CPIN?' 'AT+CEREG?'
+  atbridge send --data message.json 'AT+QMTPUBEX=0,1,1,0,"topic",42' --wait +QMTPUBEX:`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("no command; try: atbridge send AT+CSQ")
+			}
+			if req.Timeout <= 0 {
+				return usagef("--timeout must be more than 0")
+			}
+			req.Commands = args
+			if data != "" {
+				var err error
+				if req.Data, err = readData(data, cmd.InOrStdin()); err != nil {
+					return err
+				}
+			}
+			answers, err := g.send(cmd, req)
+			if errPrint := printAnswers(cmd.OutOrStdout(), answers, err, asJSON); errPrint != nil {
+				return errPrint
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&req.Wait, "wait", nil, "then wait for a line that begins with `PREFIX`; may be repeated")
+	f.StringVar(&data, "data", "", "answer the prompt of the last command with this `FILE` (-: standard input)")
+	f.DurationVar(&req.Timeout, "timeout", 5*time.Second, "how long each answer may take")
+	f.BoolVar(&asJSON, "json", false, "print one JSON object for each command")
+	f.BoolVar(&req.Force, "force", false, "let the daemon run what would disturb it")
+	return cmd
+}
+
+// send goes through the daemon that holds the port, and opens the port itself where none does.
+func (g *globals) send(cmd *cobra.Command, req modems.SendRequest) ([]modems.SendAnswer, error) {
+	c, err := g.load(0)
+	if err != nil {
+		return nil, err
+	}
+	daemon, err := g.daemon(cmd, c)
+	if err != nil {
+		return nil, err
+	}
+	if daemon != nil {
+		r, err := daemon.Send(cmd.Context(), req)
+		if err != nil {
+			return nil, withCode(exitPort, err)
+		}
+		if r.Failure != nil {
+			return r.Answers, withCode(kindCode[r.Failure.Kind], errors.New(r.Failure.Text))
+		}
+		return r.Answers, nil
+	}
+	if c, err = g.load(needPort); err != nil {
+		return nil, err
+	}
+	port, _, err := openPort(c.Modem)
+	if err != nil {
+		return nil, withCode(exitPort, err)
+	}
+	m := modems.Raw(port, wireTap(cmd.ErrOrStderr(), c.Log.Wire))
+	defer m.Close()
+	answers, err := m.Send(cmd.Context(), req)
+	return answers, modemError(err)
+}
+
+// daemon is the running daemon, unless it holds another port than the one that is named here.
+func (g *globals) daemon(cmd *cobra.Command, c *Config) (*control.Client, error) {
+	client, err := control.Dial(c.Status.Socket)
+	if errors.Is(err, control.ErrNoDaemon) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, withCode(exitPort, err)
+	}
+	if c.Modem == nil {
+		return client, nil
+	}
+	s, err := client.Status(cmd.Context())
+	if err != nil {
+		return nil, withCode(exitPort, err)
+	}
+	if s.Modem.Port != c.Modem.Port {
+		return nil, nil
+	}
+	return client, nil
+}
+
+var kindCode = map[modems.Failure]int{
+	modems.ModemRefused: exitRefused,
+	modems.NoAnswerYet:  exitNoAnswer,
+	modems.BadArgument:  exitUsage,
+	modems.Forbidden:    exitUsage,
+	modems.LineLost:     exitPort,
+}
+
+// modemError gives an error of a modem its exit code.
+func modemError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return withCode(kindCode[modems.KindOf(err)], err)
+}
+
+const maxData = 64 << 10
+
+func readData(name string, stdin io.Reader) ([]byte, error) {
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, usagef("--data: %w", err)
+		}
+		defer f.Close()
+		stdin = f
+	}
+	b, err := io.ReadAll(io.LimitReader(stdin, maxData+1))
+	if err != nil {
+		return nil, usagef("--data: %w", err)
+	}
+	if len(b) > maxData {
+		return nil, usagef("--data: more than %d bytes; no module takes that in one command", maxData)
+	}
+	return b, nil
+}
+
+// printedAnswer is an answer in JSON; the error stands with the last one.
+type printedAnswer struct {
+	modems.SendAnswer
+	Error string `json:"error,omitempty"`
+}
+
+// printable is l as it is, unless it could do something to a terminal.
+func printable(l string) string {
+	if utf8.ValidString(l) && strings.IndexFunc(l, unicode.IsControl) < 0 {
+		return l
+	}
+	return atcmd.Printable([]byte(l))
+}
+
+func printAnswers(w io.Writer, answers []modems.SendAnswer, failed error, asJSON bool) error {
+	enc := json.NewEncoder(w)
+	for i, a := range answers {
+		if asJSON {
+			p := printedAnswer{SendAnswer: a}
+			if p.Lines == nil {
+				p.Lines = []string{}
+			}
+			if failed != nil && i == len(answers)-1 {
+				p.Error = failed.Error()
+			}
+			if err := enc.Encode(p); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, l := range a.Lines {
+			if _, err := fmt.Fprintln(w, printable(l)); err != nil {
+				return err
+			}
+		}
+		if a.Final != "" {
+			if _, err := fmt.Fprintln(w, a.Final); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/atbridge/atbridge/atcmd"
+	"github.com/atbridge/atbridge/modems/modemsim"
+)
+
+func newSimCmd(g *globals) *cobra.Command {
+	cfg := modemsim.Config{Map: map[string]string{}}
+	var link string
+	var maps []string
+	cmd := &cobra.Command{
+		Use:   "sim --modem NAME [--link PATH] [--baud N] [--rtt D] [--latency none|sheet] [--map HOST:PORT=ADDR]... [--fault SPEC]...",
+		Short: "Run a simulated modem on a pseudo-terminal until stopped",
+		Long: `Run a simulated modem on a pseudo-terminal until stopped. It is wire-exact, paced to its baud rate, and connects
+to real brokers. It was written from documentation; what it shows is not what a real module has shown.
+
+Faults:
+` + faultList(),
+		Example: `  atbridge sim --modem ec600 --link /tmp/modem --rtt 60ms --map broker.example:1883=127.0.0.1:1883
+  atbridge send --port /tmp/modem AT+CSQ`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, m := range maps {
+				from, to, ok := strings.Cut(m, "=")
+				if !ok || !strings.Contains(from, ":") || !strings.Contains(to, ":") {
+					return usagef("--map %s: write HOST:PORT=ADDR:PORT", m)
+				}
+				cfg.Map[from] = to
+			}
+			if wire, _ := g.flagOrEnv("wire"); wire == "true" || wire == "1" {
+				out := cmd.ErrOrStderr()
+				cfg.Wire = func(fromHost bool, p []byte) {
+					arrow := "<-"
+					if fromHost {
+						arrow = "->"
+					}
+					fmt.Fprintf(out, "%s %s\n", arrow, atcmd.Printable(p))
+				}
+			}
+			return runSim(cmd, cfg, link)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.Model, "modem", "", "which `NAME`: "+strings.Join(modemsim.Models(), ", "))
+	f.StringVar(&link, "link", "", "make `PATH` a symbolic link to the pseudo-terminal")
+	f.IntVar(&cfg.Baud, "baud", 115200, "pace both directions to this `rate`; 0: not paced")
+	f.DurationVar(&cfg.RTT, "rtt", 60*time.Millisecond, "round-trip time between the module and what it dials")
+	f.StringVar(&cfg.Latency, "latency", "none", "none: it answers at once; sheet: in the times of the fact sheets")
+	f.StringArrayVar(&maps, "map", nil, "send what the module dials at `HOST:PORT=ADDR` elsewhere")
+	f.StringArrayVar(&cfg.Faults, "fault", nil, "a fault `SPEC`, name or name=value; may be repeated")
+	f.Int64Var(&cfg.Seed, "seed", 1, "of the faults that happen by chance")
+	if err := cmd.MarkFlagRequired("modem"); err != nil {
+		panic(err)
+	}
+	return cmd
+}
+
+func faultList() string {
+	var b strings.Builder
+	for _, f := range modemsim.Faults() {
+		fmt.Fprintf(&b, "  %s\n", f)
+	}
+	return b.String()
+}
+
+func runSim(cmd *cobra.Command, cfg modemsim.Config, link string) error {
+	sim, err := modemsim.Start(cfg)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	name := sim.Path()
+	if link != "" {
+		if err := makeLink(sim.Path(), link); err != nil {
+			return errors.Join(err, sim.Close())
+		}
+		defer os.Remove(link)
+		name = link + " (" + sim.Path() + ")"
+	}
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "%s on %s, %d baud, %v round trip, latency %s; Ctrl-C ends it\n", cfg.Model, name, cfg.Baud, cfg.RTT, cfg.Latency)
+	<-cmd.Context().Done()
+	s := sim.Stats()
+	fmt.Fprintf(out, "%d bytes from the host, %d to it, %d commands, %d publishes (at most %d in flight), %d received\n",
+		s.FromHost, s.ToHost, s.Commands, s.Publishes, s.InFlightPeak, s.Received)
+	fmt.Fprintf(out, "pacing error %+.3f %%, idle turnaround %v\n", 100*s.PacingError, s.Turnaround.Round(time.Microsecond))
+	return sim.Close()
+}
+
+// makeLink replaces a link that an earlier simulator has left, and nothing else.
+func makeLink(target, link string) error {
+	if info, err := os.Lstat(link); err == nil {
+		if info.Mode()&fs.ModeSymlink == 0 {
+			return usagef("--link %s exists and is no symbolic link", link)
+		}
+		if err := os.Remove(link); err != nil {
+			return usagef("--link: %w", err)
+		}
+	}
+	if err := os.Symlink(target, link); err != nil {
+		return usagef("--link: %w", err)
+	}
+	return nil
+}
