@@ -43,6 +43,14 @@ func TestNoArgumentBreaksOut(t *testing.T) {
 	})
 }
 
+func TestQuoteRefuses(t *testing.T) {
+	for _, arg := range []string{`"`, `a"b`, `a",1,"b`, `""`, "a\rb", "a\nb", "a\x00b", "a\x1ab", "a\x1bb", "a\x7f"} {
+		if c := Set("+X", arg); !errors.Is(c.check(), ErrArgument) {
+			t.Errorf("%q passed: %s", arg, c.Line)
+		}
+	}
+}
+
 func TestRawLineIsChecked(t *testing.T) {
 	for _, line := range []string{"+CSQ\r", "+X=\"a", "+CSQ\nAT+CFUN=0", "\x1a", "\x00", "I\x1b"} {
 		if err := (&Command{Line: line}).check(); !errors.Is(err, ErrArgument) {

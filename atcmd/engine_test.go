@@ -166,24 +166,26 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// The modem answers ERROR in place of the prompt: the payload stays here.
+// The modem ends the command without its prompt, be it with ERROR or with OK: the payload stays here.
 func TestPayloadNotSentWithoutPrompt(t *testing.T) {
-	c := atcmd.Set("+QMTPUBEX", 0, 1)
-	c.Payload = []byte("secret plans")
-	play(t, func(d *attest.DCE) {
-		d.Answer("AT+QMTPUBEX=0,1\r", "\r\nERROR\r\n")
-		d.Answer("AT\r", "\r\n> \r\nOK\r\n") // a prompt that comes too late is nobody's
-		d.Silent()
-	}, func(ctx context.Context, e *atcmd.Engine) {
-		if _, err := e.Do(ctx, c); !atcmd.Refused(err) {
-			t.Error(err)
-		}
-		if _, err := e.Do(ctx, atcmd.Exec("")); err != nil {
-			t.Error(err)
-		}
-		synctest.Wait()
-		e.Close()
-	})
+	for _, final := range []string{"ERROR", "OK", "+CME ERROR: 3"} {
+		c := atcmd.Set("+QMTPUBEX", 0, 1)
+		c.Payload = []byte("secret plans")
+		play(t, func(d *attest.DCE) {
+			d.Answer("AT+QMTPUBEX=0,1\r", "\r\n"+final+"\r\n")
+			d.Answer("AT\r", "\r\n> \r\nOK\r\n") // a prompt that comes too late is nobody's
+			d.Silent()
+		}, func(ctx context.Context, e *atcmd.Engine) {
+			if _, err := e.Do(ctx, c); !atcmd.Refused(err) {
+				t.Errorf("%s: %v", final, err)
+			}
+			if _, err := e.Do(ctx, atcmd.Exec("")); err != nil {
+				t.Errorf("%s: %v", final, err)
+			}
+			synctest.Wait()
+			e.Close()
+		})
+	}
 }
 
 func TestPayloadEchoIsDropped(t *testing.T) {

@@ -95,7 +95,8 @@ func (d *dce) start() {
 	}
 	d.rate = d.nvm.baud
 	d.adoptRate()
-	d.muteURC, d.cacheURC = nil, false
+	d.muteURC = nil
+	d.cacheURC = d.nvm.cfg["urc/cache"] == "1" // saved over power-off
 	d.model = d.build(d)
 	d.lat = latency{boot: 300 * time.Millisecond, down: 100 * time.Millisecond}
 	if d.sim.cfg.Latency == "sheet" {
