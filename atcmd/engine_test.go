@@ -92,6 +92,7 @@ func TestAttribution(t *testing.T) {
 			"\r\nOK\r\n\r\nSEND OK\r\n", []string{"OK"}, nil, ""},
 		"its error": {atcmd.Command{Line: "+QISEND=0,0", Final: func(l string) (bool, error) { return l == "SEND FAIL", errors.New(l) }},
 			"\r\nSEND FAIL\r\n", nil, nil, "AT+QISEND=0,0: SEND FAIL"},
+		"noise":                  {atcmd.Exec("+CGMM"), "\x82q\xfe\r\n\x01z\r\nEC600S\r\n\r\nOK\r\n", []string{"EC600S"}, nil, ""},
 		"a prompt nobody awaits": {atcmd.Exec("+CSQ"), "\r\n> \r\n+CSQ: 20,99\r\n\r\nOK\r\n", []string{">", "+CSQ: 20,99"}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,7 @@
 // a wire-exact simulated module on a pseudo-terminal, with a real TCP or TLS way
 // out, a line that is as slow as a real one, and faults on request.
 //
-// It was written from the fact sheets in shared/dialects alone. It shares no
+// It was written from the makers' manuals and public logs alone. It shares no
 // parser, no formatter and no table with the drivers, and must not: two readings
 // of the same manual find the mistakes that one reading repeats.
 //

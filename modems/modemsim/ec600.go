@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// The EC600S as its manuals of 2020 and the public logs of the family show it
-// (shared/dialects/ec600.md and ec600-manual.md).
+// The EC600S as its manuals of 2020 and the public logs of the family show it.
 func init() { models["ec600"] = newEC600 }
 
-// The times are those of the logs L1 to L5 and L7 in ec600.md, section 13.
+// The times are those of public logs of an EC600S, an EC800M and an EC200U.
 var ec600Sheet = latency{
 	line: 7 * time.Millisecond,
 	data: 96 * time.Millisecond,
@@ -104,7 +103,7 @@ func (m *ec600) banner() {
 }
 
 // elsewhere reports whether a URC goes to another port than this UART. Where the result
-// URCs of a command go is not known for a UART (ec600.md, section 15); RDY is kept so
+// URCs of a command go is not known for a UART; RDY is kept so
 // that a host can tell that there is a module at all.
 func (m *ec600) elsewhere(line string) bool {
 	return m.nvm.urcPort != "uart1" && line != "RDY"

@@ -22,7 +22,7 @@ func (h *host) dialogue(script string) {
 	}
 }
 
-// The whole of log L1 in ec600.md, with the simulator's own address.
+// The whole of a public log of an EC600S-CN, with the simulator's own address.
 func TestDialogueL1(t *testing.T) {
 	b := newBroker(t)
 	h := start(t, Config{

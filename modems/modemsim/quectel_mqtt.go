@@ -81,7 +81,7 @@ func (q *quectel) qmtopen(a *args) reply {
 	}
 	return q.async(fmt.Sprintf("+QMTOPEN: %d,", c.i), func() {
 		if c.state != clientClosed {
-			q.result(fmt.Sprintf("+QMTOPEN: %d,2", c.i)) // occupied (ec600.md, quirk 4)
+			q.result(fmt.Sprintf("+QMTOPEN: %d,2", c.i)) // occupied (seen after a host restarted)
 			return
 		}
 		c.state, c.host, c.port = clientOpening, host, port
