@@ -80,6 +80,9 @@ type Engine struct {
 
 	inbox inbox
 
+	// Only the holder of the turn touches it, and the loop between request and reply.
+	request request
+
 	// Only the loop touches these.
 	grammar Grammar
 	scan    scanner
@@ -88,6 +91,7 @@ type Engine struct {
 	active  *request
 	clock   clock
 	resync  resync
+	line    []byte // the command line being written
 
 	bytesIn, bytesOut, commands, timeouts, stale, unexpected, resyncs, overruns atomic.Uint64
 }
@@ -95,7 +99,7 @@ type Engine struct {
 type request struct {
 	cmd   Command
 	ctx   context.Context
-	reply chan error // one value, when resp is complete
+	reply chan error // one value, when resp is complete and the loop has let go of the request
 	resp  Response
 
 	accepted bool // OK seen, waiting for Until
@@ -115,6 +119,7 @@ func New(port io.ReadWriteCloser, opts ...Option) *Engine {
 		done:     make(chan struct{}),
 	}
 	e.inbox.init()
+	e.request.reply = make(chan error, 1)
 	for _, o := range opts {
 		o(e)
 	}
@@ -214,16 +219,17 @@ func (e *Engine) take(ctx context.Context) error {
 func (e *Engine) release() { <-e.turn }
 
 func (e *Engine) submit(ctx context.Context, c Command) (Response, error) {
-	if err := c.check(); err != nil {
+	r := &e.request
+	*r = request{cmd: c, ctx: ctx, reply: r.reply}
+	if err := r.cmd.check(); err != nil {
 		return Response{}, err
 	}
-	r := &request{cmd: c, ctx: ctx, reply: make(chan error, 1)}
 	select {
 	case e.requests <- r:
 	case <-ctx.Done():
-		return Response{}, &LineError{c.String(), "the line to be free", ctx.Err()}
+		return Response{}, &LineError{r.cmd.String(), "the line to be free", ctx.Err()}
 	case <-e.done:
-		return Response{}, &LineError{c.String(), "", e.err}
+		return Response{}, &LineError{r.cmd.String(), "", e.err}
 	}
 	err := <-r.reply // the loop minds ctx
 	return r.resp, err

@@ -1,6 +1,7 @@
 package atcmd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ const blockSilence = 5 * time.Second
 type clock struct {
 	deadline *time.Timer // of the command, the probe, or the data state
 	block    *time.Timer // of counted data
+	inBlock  bool        // block is set
 }
 
 // loop is the only goroutine that writes to the port, and the only one that closes it.
@@ -35,6 +37,10 @@ func (e *Engine) loop() {
 		var requests chan *request
 		var grammars chan Grammar
 		var cancelled <-chan struct{}
+		var silence <-chan time.Time
+		if e.clock.inBlock {
+			silence = e.clock.block.C
+		}
 		switch e.state {
 		case idle:
 			requests, grammars = e.requests, e.grammars
@@ -57,7 +63,8 @@ func (e *Engine) loop() {
 			e.abort(e.active.ctx.Err())
 		case <-e.clock.deadline.C:
 			e.expired()
-		case <-e.clock.block.C:
+		case <-silence:
+			e.clock.inBlock = false
 			e.scan.abandon()
 			e.unexpected.Add(1)
 		case <-e.quit:
@@ -100,15 +107,9 @@ func (e *Engine) begin(r *request) {
 	e.commands.Add(1)
 	e.tap.learn(r.cmd.Secret)
 	e.scan.prompt = r.cmd.prompt()
-	end := r.cmd.End
-	if end == "" {
-		end = e.grammar.End
-	}
-	if end == "" {
-		end = "\r"
-	}
 	e.clock.deadline.Reset(r.cmd.timeout())
-	e.write([]byte("AT"+r.cmd.Line+end), r.cmd.Secret)
+	e.line = append(append(append(e.line[:0], "AT"...), r.cmd.Line...), cmp.Or(r.cmd.End, e.grammar.End, "\r")...)
+	e.write(e.line, r.cmd.Secret)
 }
 
 func (e *Engine) write(p []byte, secrets []string) {
@@ -130,10 +131,13 @@ func (e *Engine) receive(p []byte) {
 	}
 	e.tap.received(p, secrets)
 	e.scan.feed(p, e.event)
-	if e.scan.inBlock {
+	switch {
+	case e.scan.inBlock:
 		e.clock.block.Reset(blockSilence)
-	} else {
+		e.clock.inBlock = true
+	case e.clock.inBlock:
 		e.clock.block.Stop()
+		e.clock.inBlock = false
 	}
 }
 
@@ -144,7 +148,7 @@ func (e *Engine) event(ev event) {
 	case ev.kind == promptEvent:
 		e.prompted()
 	default:
-		e.line(Line{Head: string(ev.head), Block: clone(ev.block), Tail: string(ev.tail)})
+		e.handle(Line{Head: text(ev.head), Block: clone(ev.block), Tail: string(ev.tail)})
 	}
 }
 
@@ -169,8 +173,16 @@ func (e *Engine) prompted() {
 	e.write(r.cmd.Payload, nil)
 }
 
-// line finds the owner of a line.
-func (e *Engine) line(l Line) {
+// text is string(p), without an allocation for the commonest line of all.
+func text(p []byte) string {
+	if string(p) == "OK" {
+		return "OK"
+	}
+	return string(p)
+}
+
+// handle finds the owner of a line.
+func (e *Engine) handle(l Line) {
 	if l.Block == nil && e.grammar.isReboot(l.Head) {
 		e.rebooted(l)
 		return
