@@ -50,6 +50,12 @@ func (d *DCE) SendWhole(s string) {
 	}
 }
 
+// Offer sends s in one write; false if the host has closed the line.
+func (d *DCE) Offer(s string) bool {
+	_, err := io.WriteString(d.conn, s)
+	return err == nil
+}
+
 // Answer is Expect, then Send.
 func (d *DCE) Answer(want, answer string) {
 	d.t.Helper()
