@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -51,6 +52,7 @@ type Counters struct {
 	UnexpectedLines             uint64 // lines that belong to nobody: noise, URCs in no table
 	Resyncs                     uint64 // times the engine had to prove that it is in step
 	Overruns                    uint64
+	URCs                        map[string]uint64 // by the grammar's name for them
 }
 
 // Option of New.
@@ -93,6 +95,9 @@ type Engine struct {
 	resync  resync
 	line    []byte // the command line being written
 
+	mu       sync.Mutex
+	urcNames map[string]uint64 // guarded by mu
+
 	bytesIn, bytesOut, commands, timeouts, stale, unexpected, resyncs, overruns atomic.Uint64
 }
 
@@ -117,6 +122,7 @@ func New(port io.ReadWriteCloser, opts ...Option) *Engine {
 		urcs:     make(chan Line, urcQueue),
 		quit:     make(chan struct{}),
 		done:     make(chan struct{}),
+		urcNames: map[string]uint64{},
 	}
 	e.inbox.init()
 	e.request.reply = make(chan error, 1)
@@ -195,7 +201,10 @@ func (e *Engine) Close() error {
 
 // Counters is a snapshot.
 func (e *Engine) Counters() Counters {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	return Counters{
+		URCs:    maps.Clone(e.urcNames),
 		BytesIn: e.bytesIn.Load(), BytesOut: e.bytesOut.Load(), Commands: e.commands.Load(),
 		Timeouts: e.timeouts.Load(), StaleAnswers: e.stale.Load(), UnexpectedLines: e.unexpected.Load(),
 		Resyncs: e.resyncs.Load(), Overruns: e.overruns.Load(),

@@ -16,7 +16,8 @@ import (
 // dialect is a small grammar with each kind of counted data, as a driver would set it.
 var dialect = atcmd.Grammar{
 	URCs:   []string{"+CREG:", "+QMTRECV:", "+QMTPUBEX:", "+QIURC:", "+QIND:", "RDY"},
-	Reboot: []string{"RDY"},
+	Reboot: []string{"RDY", "NORMAL POWER DOWN"},
+	Banner: "^boot.rom",
 	Block: func(head []byte) (skip, n int, ok bool) {
 		s := string(head)
 		if _, err := fmt.Sscanf(s, "+QIRD: %d\r", &n); err == nil && strings.HasSuffix(s, "\r") {
@@ -304,18 +305,25 @@ func TestUnplugged(t *testing.T) {
 }
 
 func TestRebootEndsTheCommand(t *testing.T) {
-	play(t, func(d *attest.DCE) {
-		d.Answer("AT+CSQ\r", "\r\nRDY\r\n")
-		d.Answer("AT\r", "\r\nOK\r\n")
-	}, func(ctx context.Context, e *atcmd.Engine) {
-		if _, err := e.Do(ctx, atcmd.Exec("+CSQ")); !errors.Is(err, atcmd.ErrReboot) {
-			t.Error(err)
-		}
-		if _, err := e.Do(ctx, atcmd.Exec("")); err != nil {
-			t.Error(err)
-		}
-		if u := <-e.URCs(); u.Head != "RDY" {
-			t.Error(u)
-		}
-	})
+	for banner, urc := range map[string]string{
+		"\r\nRDY\r\n":               "RDY",
+		"\r\nNORMAL POWER DOWN\r\n": "NORMAL POWER DOWN",
+		"^boot.rom":                 "^boot.rom", // and nothing more
+		"\r\n+CSQ: 2^boot.rom'v\xfe\x01'!\\nRDY\r\n": "^boot.rom",
+	} {
+		play(t, func(d *attest.DCE) {
+			d.Answer("AT+CSQ\r", banner)
+			d.Answer("AT\r", "\r\nOK\r\n")
+		}, func(ctx context.Context, e *atcmd.Engine) {
+			if _, err := e.Do(ctx, atcmd.Exec("+CSQ")); !errors.Is(err, atcmd.ErrReboot) {
+				t.Errorf("%q: %v", banner, err)
+			}
+			if _, err := e.Do(ctx, atcmd.Exec("")); err != nil {
+				t.Errorf("%q: %v", banner, err)
+			}
+			if u := <-e.URCs(); u.Head != urc {
+				t.Errorf("%q: %v", banner, u)
+			}
+		})
+	}
 }

@@ -19,6 +19,10 @@ type Grammar struct {
 	// in flight with ErrReboot.
 	Reboot []string
 
+	// Banner is what a boot loader prints, perhaps in the middle of a line and without a line end of its own. It counts
+	// as soon as it has come, as a line of Reboot does; what follows it on its line is dropped.
+	Banner string
+
 	// Block tells whether the line so far announces counted data: after skip further bytes, n raw bytes follow.
 	// It is asked when a ',' or ':' or the CR at a line's end has come, with head up to and including that byte.
 	Block func(head []byte) (skip, n int, ok bool)
@@ -35,16 +39,20 @@ type Grammar struct {
 	EditTimeout time.Duration
 }
 
-func (g *Grammar) isURC(line string) bool {
+// urc returns the entry of URCs that line begins with; empty: none.
+func (g *Grammar) urc(line string) string {
 	for _, u := range g.URCs {
 		if strings.HasPrefix(line, u) {
-			return true
+			return u
 		}
 	}
-	return false
+	return ""
 }
 
 func (g *Grammar) isReboot(line string) bool {
+	if g.Banner != "" && line == g.Banner {
+		return true
+	}
 	for _, r := range g.Reboot {
 		if line == r {
 			return true
@@ -65,7 +73,7 @@ const (
 // attribute decides whose line it is while cmd is in flight. A line that cmd's own name begins is its answer unless
 // its shape says otherwise; a line that another extended command's name begins can never be, nor can noise.
 func (g *Grammar) attribute(cmd *Command, line string) owner {
-	urc := g.isURC(line)
+	urc := g.urc(line) != ""
 	if !urc && isNoise(line) {
 		return ownStranger
 	}

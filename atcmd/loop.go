@@ -267,11 +267,19 @@ func (e *Engine) finish(err error) {
 
 // unsolicited queues a URC. One that does not fit ends the engine: a lost URC may be a lost message.
 func (e *Engine) unsolicited(l Line) {
-	if l.Block == nil && !e.grammar.isURC(l.Head) && !e.grammar.isReboot(l.Head) {
-		if looksFinal(l.Head) {
-			e.stale.Add(1)
-			return
-		}
+	name := e.grammar.urc(l.Head)
+	if name == "" && e.grammar.isReboot(l.Head) {
+		name = l.Head
+	}
+	switch {
+	case name != "":
+		e.mu.Lock()
+		e.urcNames[name]++
+		e.mu.Unlock()
+	case l.Block == nil && looksFinal(l.Head):
+		e.stale.Add(1)
+		return
+	default:
 		e.unexpected.Add(1)
 		if isNoise(l.Head) {
 			return

@@ -39,6 +39,7 @@ type scanner struct {
 	hasBlock bool
 	blockEnd int
 	overlong bool // dropping the rest of a line beyond maxLine
+	banner   bool // dropping the rest of a boot banner
 
 	echo []byte // rest of a payload that the DCE may echo
 	seen int    // how much of echo has come back
@@ -60,14 +61,14 @@ func (s *scanner) feed(p []byte, emit func(event)) {
 }
 
 func (s *scanner) feedByte(b byte, emit func(event)) {
-	atStart := len(s.buf) == 0 && !s.overlong
+	atStart := len(s.buf) == 0 && !s.overlong && !s.banner
 	switch {
 	case b == '\r' || b == '\n':
 		if b == '\r' && !atStart && !s.hasBlock && !s.overlong && s.announced(b) {
 			return
 		}
 		s.endLine(emit)
-	case s.overlong:
+	case s.overlong, s.banner:
 	case atStart && b == ' ':
 		// the blank behind a prompt, or a stray one (seen before echoes)
 	case atStart && b == '>' && s.prompt == ">":
@@ -81,7 +82,21 @@ func (s *scanner) feedByte(b byte, emit func(event)) {
 			return
 		}
 		s.buf = append(s.buf, b)
+		if s.showsBanner(b) {
+			s.reset()
+			s.banner = true
+			emit(event{kind: lineEvent, head: []byte(s.grammar.Banner)})
+		}
 	}
+}
+
+// showsBanner reports whether the line so far, of which b is the last byte, ends with the boot banner.
+func (s *scanner) showsBanner(b byte) bool {
+	if s.grammar == nil || s.grammar.Banner == "" || s.hasBlock {
+		return false
+	}
+	banner := s.grammar.Banner
+	return b == banner[len(banner)-1] && bytes.HasSuffix(s.buf, []byte(banner))
 }
 
 // announced asks the grammar whether the line so far, with b, announces counted data.
@@ -126,6 +141,7 @@ func (s *scanner) endLine(emit func(event)) {
 		return
 	}
 	if len(s.buf) == 0 {
+		s.banner = false
 		return
 	}
 	ev := event{kind: lineEvent, head: s.buf}
@@ -148,7 +164,7 @@ func (s *scanner) reset() {
 		s.buf = nil
 	}
 	s.buf = s.buf[:0]
-	s.hasBlock, s.inBlock, s.overlong = false, false, false
+	s.hasBlock, s.inBlock, s.overlong, s.banner = false, false, false, false
 	s.skip, s.need = 0, 0
 }
 

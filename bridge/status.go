@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"strings"
 	"time"
 
 	"github.com/atbridge/atbridge/modems"
@@ -83,14 +84,24 @@ type LineStatus struct {
 	StaleAnswers    uint64 `json:"stale_answers"`
 	UnexpectedLines uint64 `json:"unexpected_lines"`
 	Resyncs         uint64 `json:"resynchronisations"`
+	Overruns        uint64 `json:"overruns"`
+
+	URCs map[string]uint64 `json:"urcs"` // by name
 }
 
 // add sums the counters of a line that has ended and of the one in use.
 func (l LineStatus) add(c modems.Counters) LineStatus {
+	urcs := map[string]uint64{}
+	for _, counted := range []map[string]uint64{l.URCs, c.URCs} {
+		for name, n := range counted {
+			urcs[strings.TrimRight(name, ": ")] += n
+		}
+	}
 	return LineStatus{
 		BytesIn: l.BytesIn + c.BytesIn, BytesOut: l.BytesOut + c.BytesOut, Commands: l.Commands + c.Commands,
 		Timeouts: l.Timeouts + c.Timeouts, StaleAnswers: l.StaleAnswers + c.StaleAnswers,
 		UnexpectedLines: l.UnexpectedLines + c.UnexpectedLines, Resyncs: l.Resyncs + c.Resyncs,
+		Overruns: l.Overruns + c.Overruns, URCs: urcs,
 	}
 }
 

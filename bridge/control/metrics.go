@@ -2,7 +2,9 @@ package control
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/atbridge/atbridge/bridge"
 )
@@ -42,7 +44,12 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 		{"line_stale_answers_total", "counter", st.Line.StaleAnswers},
 		{"line_unexpected_lines_total", "counter", st.Line.UnexpectedLines},
 		{"line_resynchronisations_total", "counter", st.Line.Resyncs},
+		{"line_overruns_total", "counter", st.Line.Overruns},
 	} {
 		fmt.Fprintf(w, "# TYPE atbridge_%s %s\natbridge_%[1]s %v\n", m.name, m.kind, m.value)
+	}
+	fmt.Fprintln(w, "# TYPE atbridge_line_urcs_total counter")
+	for _, name := range slices.Sorted(maps.Keys(st.Line.URCs)) {
+		fmt.Fprintf(w, "atbridge_line_urcs_total{name=%q} %d\n", name, st.Line.URCs[name])
 	}
 }

@@ -248,7 +248,7 @@ func TestMonitoring(t *testing.T) {
 	for path, want := range map[string]string{
 		"/healthz":    "online",
 		"/api/status": `"state":"online"`,
-		"/metrics":    "\natbridge_line_commands_total ",
+		"/metrics":    "\natbridge_line_urcs_total{name=\"+QMTCONN\"} 1\n",
 	} {
 		if code, body := get(t, "http://"+addr+path); code != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d, %s", path, code, body)
