@@ -44,6 +44,9 @@ type Command struct {
 	// Secret are parts of Line (and of whatever comes back) that are never printed.
 	Secret []string
 
+	// Private hides the answer from the tap, where it may hold a secret that nobody here knows.
+	Private bool
+
 	err error // a builder's complaint, returned by Do before a byte is written
 }
 

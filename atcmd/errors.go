@@ -3,6 +3,7 @@ package atcmd
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -63,8 +64,9 @@ func (e *LineError) Unwrap() error { return e.Err }
 
 const masked = "***"
 
-// mask replaces each secret in s.
+// mask replaces each secret in s, the longest first: one may be part of another.
 func mask(s string, secrets []string) string {
+	secrets = slices.SortedFunc(slices.Values(secrets), func(a, b string) int { return len(b) - len(a) })
 	for _, sec := range secrets {
 		if sec != "" {
 			s = strings.ReplaceAll(s, sec, masked)

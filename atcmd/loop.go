@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -27,6 +28,7 @@ type clock struct {
 	deadline *time.Timer // of the command, the probe, or the data state
 	block    *time.Timer // of counted data
 	inBlock  bool        // block is set
+	prompt   bool        // the prompt in the scanner was seen before
 }
 
 // loop is the only goroutine that writes to the port, and the only one that closes it.
@@ -71,7 +73,7 @@ func (e *Engine) loop() {
 			e.fail(ErrClosed)
 		}
 	}
-	e.tap.flush(nil)
+	e.tap.flush(e.inFlight())
 	e.port.Close() // a failed close changes nothing for anybody
 	if e.active != nil {
 		e.active.reply <- &LineError{e.active.cmd.String(), "", e.err}
@@ -113,7 +115,7 @@ func (e *Engine) begin(r *request) {
 }
 
 func (e *Engine) write(p []byte, secrets []string) {
-	e.tap.flush(secrets)
+	e.tap.flush(e.inFlight())
 	e.tap.sent(p, secrets)
 	n, err := e.port.Write(p)
 	e.bytesOut.Add(uint64(n))
@@ -125,12 +127,12 @@ func (e *Engine) write(p []byte, secrets []string) {
 // receive scans bytes from the port and acts on what they are.
 func (e *Engine) receive(p []byte) {
 	e.bytesIn.Add(uint64(len(p)))
-	var secrets []string
-	if e.active != nil {
-		secrets = e.active.cmd.Secret
-	}
-	e.tap.received(p, secrets)
+	e.tap.received(p, e.inFlight())
 	e.scan.feed(p, e.event)
+	if e.scan.showsPrompt() && e.state != busy && !e.clock.prompt {
+		e.sawPrompt()
+	}
+	e.clock.prompt = e.scan.showsPrompt()
 	switch {
 	case e.scan.inBlock:
 		e.clock.block.Reset(blockSilence)
@@ -139,6 +141,14 @@ func (e *Engine) receive(p []byte) {
 		e.clock.block.Stop()
 		e.clock.inBlock = false
 	}
+}
+
+// inFlight is the command in flight, or the one whose answer is owed.
+func (e *Engine) inFlight() *Command {
+	if e.active != nil {
+		return &e.active.cmd
+	}
+	return &e.resync.cmd
 }
 
 func (e *Engine) event(ev event) {
@@ -166,11 +176,18 @@ func (e *Engine) prompted() {
 	}
 	r := e.active
 	r.prompted = true
-	if e.grammar.PayloadEcho {
+	if e.grammar.PayloadEcho && !looksLikeAnswer(r.cmd.Payload) {
 		e.scan.awaitEcho(r.cmd.Payload)
 	}
 	e.clock.deadline.Reset(r.cmd.timeout())
 	e.write(r.cmd.Payload, nil)
+}
+
+// looksLikeAnswer reports whether payload could be mistaken for the answer to itself. Its echo, if it comes, then is:
+// the command ends a little early, with its payload written. The other way round it would never end.
+func looksLikeAnswer(payload []byte) bool {
+	first, _, _ := strings.Cut(strings.TrimLeft(string(payload), "\r\n"), "\r")
+	return len(payload) > 0 && (first == "" || looksFinal(first) || strings.HasPrefix("OK", first))
 }
 
 // text is string(p), without an allocation for the commonest line of all.
@@ -183,6 +200,12 @@ func text(p []byte) string {
 
 // handle finds the owner of a line.
 func (e *Engine) handle(l Line) {
+	if l.Head == ">" && l.Block == nil && e.state != busy {
+		if !e.clock.prompt {
+			e.sawPrompt()
+		}
+		return
+	}
 	if l.Block == nil && e.grammar.isReboot(l.Head) {
 		e.rebooted(l)
 		return

@@ -12,7 +12,7 @@ var markers = []Command{Read("+CMEE"), Exec("+CSQ"), Read("+CCLK"), Read("+CGATT
 const (
 	probeTimeout = 3 * time.Second // some modules sleep through the first command and answer the second
 	probeTries   = 3
-	probeQuiet   = time.Second // the silence that stands in for the marker where a modem refuses it
+	probeQuiet   = time.Second // how much longer than the edit timeout nothing is written
 )
 
 // resync is what the loop remembers while it is out of step.
@@ -22,7 +22,7 @@ type resync struct {
 	next   int     // the marker after that
 	tries  int
 	marked bool // the marker's information response has come
-	finals int  // final results since the marker was sent
+	finals int  // final results since the command was given up
 }
 
 // abort ends the caller's wait for the command in flight, whose answer may still come.
@@ -30,12 +30,13 @@ func (e *Engine) abort(why error) {
 	r := e.active
 	e.active = nil
 	phase := "its final result code"
-	inData := r.cmd.Payload != nil && !r.prompted || e.scan.showsPrompt()
+	// A payload may have lost a byte on its way: then the DCE still waits for it.
+	inData := r.cmd.Payload != nil && !r.accepted || e.scan.showsPrompt()
 	switch {
-	case inData:
-		phase = "its prompt"
 	case r.accepted:
 		phase = r.cmd.Until
+	case r.cmd.Payload != nil && !r.prompted:
+		phase = "its prompt"
 	}
 	if why == ErrTimeout {
 		e.timeouts.Add(1)
@@ -69,23 +70,23 @@ func (e *Engine) hang() {
 	e.clock.deadline.Reset(e.grammar.EditTimeout + probeQuiet)
 }
 
-// probe sends the marker.
+// probe sends a marker.
 func (e *Engine) probe() {
-	if e.resync.tries == 0 {
+	r := &e.resync
+	if r.tries == 0 {
 		e.resyncs.Add(1)
 	}
-	e.resync.tries++
-	if e.resync.tries > probeTries {
+	r.tries++
+	for r.next < len(markers) && r.cmd.named(markers[r.next].Line) {
+		r.next++
+	}
+	if r.tries > probeTries || r.next == len(markers) {
 		e.fail(ErrResync)
 		return
 	}
 	e.state = probing
-	for e.resync.marker = markers[e.resync.next]; e.resync.cmd.named(e.resync.marker.Line); {
-		e.resync.next++
-		e.resync.marker = markers[e.resync.next]
-	}
-	e.resync.next++
-	e.resync.marked, e.resync.finals = false, 0
+	r.marker, r.marked = markers[r.next], false
+	r.next++
 	e.clock.deadline.Reset(probeTimeout)
 	e.write([]byte("AT"+e.resync.marker.Line+"\r"), nil)
 }
@@ -95,14 +96,20 @@ func (e *Engine) expired() {
 	switch e.state {
 	case busy:
 		e.abort(ErrTimeout)
-	case late, hung:
+	case late, hung, probing:
 		e.probe()
-	case probing:
-		if e.resync.tries == probeTries && e.resync.finals > 0 {
-			e.state = idle // it answers, though not to +CMEE, and has been quiet since
-			return
-		}
-		e.probe()
+	}
+}
+
+// sawPrompt reacts to a prompt that comes while no payload is ours to send: whatever is written next would be taken
+// for it. It counts in every state but busy, where a command's own end comes first.
+func (e *Engine) sawPrompt() {
+	if e.state == idle {
+		e.resync = resync{}
+	}
+	if e.state != busy {
+		e.unexpected.Add(1)
+		e.hang()
 	}
 }
 
@@ -124,7 +131,7 @@ func (e *Engine) lateLine(l Line) {
 		e.lateFinal()
 		return
 	}
-	if isEcho(cmd, l.Head) || l.Head == ">" {
+	if isEcho(cmd, l.Head) {
 		return
 	}
 	for i := range markers {
@@ -138,19 +145,20 @@ func (e *Engine) lateLine(l Line) {
 }
 
 func (e *Engine) lateFinal() {
+	r := &e.resync
 	switch {
-	case e.state == probing && e.resync.marked:
-		e.state = idle
-		e.clock.deadline.Stop()
-	case e.state == probing:
+	case e.state == late: // the answer has come, and a DCE answers each command once
 		e.stale.Add(1)
-		e.resync.finals++
-		if e.resync.tries == probeTries {
-			e.clock.deadline.Reset(probeQuiet)
+	case r.marked:
+		// in step: nothing older than the marker is owed
+	default:
+		e.stale.Add(1)
+		// A modem may refuse the markers. It is in step too when more results have come than markers were sent: one
+		// for each of them, and the one for the command.
+		if r.finals++; r.finals <= r.tries {
+			return
 		}
-	default: // late: the answer has come, and a DCE answers each command once
-		e.stale.Add(1)
-		e.state = idle
-		e.clock.deadline.Stop()
 	}
+	e.state = idle
+	e.clock.deadline.Stop()
 }

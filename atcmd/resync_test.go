@@ -51,9 +51,7 @@ func TestLateAnswer(t *testing.T) {
 		},
 		"the marker is refused": func(d *attest.DCE) {
 			d.Expect("AT+COPS?\r")
-			d.Answer("AT+CMEE?\r", "\r\nERROR\r\n")
-			d.Answer("AT+CSQ\r", "\r\nERROR\r\n")
-			d.Answer("AT+CCLK?\r", "\r\nERROR\r\n")
+			d.Answer("AT+CMEE?\r", "\r\n+COPS: 0\r\n\r\nOK\r\n\r\nERROR\r\n")
 			d.Answer("AT+CSQ\r", csq)
 		},
 	} {
@@ -66,6 +64,94 @@ func TestLateAnswer(t *testing.T) {
 				if c := e.Counters(); c.Timeouts != 1 || c.Resyncs != 1 || c.UnexpectedLines != 0 {
 					t.Errorf("%+v", c)
 				}
+			})
+		})
+	}
+}
+
+// The modem is slow and answers each of the markers in its time: none of their results is the next command's.
+func TestSlowModem(t *testing.T) {
+	play(t, func(d *attest.DCE) {
+		d.Expect("AT+COPS?\rAT+CMEE?\rAT+CSQ\rAT+CCLK?\r")
+		d.Send("\r\n+COPS: 0\r\n\r\nOK\r\n")
+		time.Sleep(1500 * time.Millisecond)
+		d.Send("\r\n+CMEE: 1\r\n\r\nOK\r\n")
+		d.Send("\r\n+CSQ: 1,99\r\n\r\nOK\r\n\r\n+CCLK: \"x\"\r\n\r\nOK\r\n")
+		d.Answer("AT+CPIN=1\r", "\r\n+CME ERROR: 16\r\n")
+	}, func(ctx context.Context, e *atcmd.Engine) {
+		e.Do(ctx, atcmd.Read("+COPS").WithTimeout(time.Second))
+		if _, err := e.Do(ctx, atcmd.Set("+CPIN", atcmd.Literal("1"))); !atcmd.Refused(err) {
+			t.Errorf("the next command got %v", err)
+		}
+	})
+}
+
+// A command that names most of the markers itself leaves too few: the line is given up, and nothing panics.
+func TestMarkersRunOut(t *testing.T) {
+	play(t, func(d *attest.DCE) { d.Expect("AT+CSQ;+CCLK?;+CGATT?\rAT+CMEE?\r"); d.Silent() },
+		func(ctx context.Context, e *atcmd.Engine) {
+			e.Do(ctx, atcmd.Command{Line: "+CSQ;+CCLK?;+CGATT?", Timeout: time.Second})
+			<-e.Done()
+			if !errors.Is(e.Err(), atcmd.ErrResync) {
+				t.Error(e.Err())
+			}
+		})
+}
+
+// A byte of the payload was lost on the wire: the modem still waits for it, and the next command would complete it.
+func TestShortPayload(t *testing.T) {
+	c := atcmd.Set("+QMTPUBEX", 0, 1).WithTimeout(2 * time.Second)
+	c.Payload = []byte("payload")
+	play(t, func(d *attest.DCE) {
+		d.Answer("AT+QMTPUBEX=0,1\r", "\r\n> ")
+		d.Expect("payload")
+		lost := time.Now()
+		d.Expect("AT+CMEE?\r")
+		if quiet := time.Since(lost); quiet < 2*time.Second+dialect.EditTimeout {
+			t.Errorf("written after %v", quiet)
+		}
+		d.Send("\r\n+CMEE: 1\r\n\r\nOK\r\n")
+		d.Answer("AT+CSQ\r", csq)
+	}, func(ctx context.Context, e *atcmd.Engine) {
+		if _, err := e.Do(ctx, c); !errors.Is(err, atcmd.ErrTimeout) {
+			t.Error(err)
+		}
+		wantStep(t, ctx, e)
+	})
+}
+
+// The prompt comes after its command was given up, or after its final result code: the quiet time begins with it.
+func TestLatePrompt(t *testing.T) {
+	for name, prompt := range map[string]string{"open": "\r\n> ", "closed": "\r\n>\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			c := atcmd.Set("+QMTPUBEX", 0, 1).WithTimeout(2 * time.Second)
+			c.Payload = []byte("payload")
+			play(t, func(d *attest.DCE) {
+				d.Expect("AT+QMTPUBEX=0,1\r")
+				time.Sleep(6 * time.Second)
+				d.Send(prompt)
+				late := time.Now()
+				d.Expect("AT+CMEE?\r")
+				if quiet := time.Since(late); quiet < dialect.EditTimeout {
+					t.Errorf("written %v after the prompt", quiet)
+				}
+				d.Send("\r\n+CMEE: 1\r\n\r\nOK\r\n")
+				d.Answer("AT+CSQ\r", csq)
+				d.Send(prompt)
+				late = time.Now()
+				d.Expect("AT+CMEE?\r")
+				if quiet := time.Since(late); quiet < dialect.EditTimeout {
+					t.Errorf("written %v after a prompt out of the blue", quiet)
+				}
+				d.Send("\r\n+CMEE: 1\r\n\r\nOK\r\n")
+				d.Answer("AT+CSQ\r", csq)
+			}, func(ctx context.Context, e *atcmd.Engine) {
+				if _, err := e.Do(ctx, c); !errors.Is(err, atcmd.ErrTimeout) {
+					t.Error(err)
+				}
+				wantStep(t, ctx, e)
+				synctest.Wait()
+				wantStep(t, ctx, e)
 			})
 		})
 	}

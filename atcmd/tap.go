@@ -36,26 +36,33 @@ func (t *tapper) sent(p []byte, secrets []string) {
 	t.tap(true, []byte(mask(mask(string(p), secrets), t.secrets)))
 }
 
-func (t *tapper) received(p []byte, secrets []string) {
+func (t *tapper) received(p []byte, cmd *Command) {
 	if t.tap == nil {
 		return
 	}
 	for _, b := range p {
 		t.in = append(t.in, b)
 		if b == '\n' || len(t.in) >= maxLine || (b == ' ' && string(t.in) == "> ") {
-			t.flush(secrets)
+			t.flush(cmd)
 		}
 	}
 }
 
-func (t *tapper) flush(secrets []string) {
+func (t *tapper) flush(cmd *Command) {
 	if t.tap == nil || len(t.in) == 0 {
 		return
 	}
 	if s := string(t.in); strings.Trim(s, "\r\n") != "" {
 		s = mask(s, t.secrets)
-		if strings.Contains(s, "AT") { // an echo shows the secrets of its command, short ones too
-			s = mask(s, secrets)
+		own, _ := cmd.owns(strings.TrimSpace(s))
+		switch {
+		case own && cmd.Private:
+			s = s[:strings.IndexAny(s+":", ":")] + ": " + masked + "\r\n"
+		case strings.Contains(s, "AT"): // an echo shows the secrets of its command, short ones too
+			s = mask(s, cmd.Secret)
+		}
+		for _, sec := range cmd.Secret { // and so may an answer, as a whole field
+			s = strings.ReplaceAll(s, `"`+sec+`"`, `"`+masked+`"`)
 		}
 		t.tap(false, []byte(s))
 	}

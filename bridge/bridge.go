@@ -55,6 +55,8 @@ type Bridge struct {
 	local  *Local
 
 	up       atomic.Pointer[Routes]
+	down     atomic.Pointer[Routes]
+	replaced chan struct{} // holds a token after SetRoutes
 	backoff  backoff
 	attached string // the file that says: a modem is attached and was not yet let go in order
 
@@ -74,6 +76,8 @@ type Bridge struct {
 func New(cfg Config) (*Bridge, error) {
 	b := &Bridge{cfg: cfg, log: cfg.Log, state: Starting, since: time.Now(), attached: filepath.Join(cfg.Queue.Dir, "attached")}
 	b.up.Store(&cfg.Up)
+	b.down.Store(&Routes{})
+	b.replaced = make(chan struct{}, 1)
 	var err error
 	if b.outbox, err = OpenOutbox(cfg.Queue); err != nil {
 		return nil, err
@@ -84,8 +88,15 @@ func New(cfg Config) (*Bridge, error) {
 	return b, nil
 }
 
-// SetRoutes replaces the routes from local topics; the next message is the first to follow them.
-func (b *Bridge) SetRoutes(up Routes) { b.up.Store(&up) }
+// SetRoutes replaces the routes from local topics: the next message is the first to follow them. Those from the cloud
+// are asked for anew, from Config.Target; a session that stands subscribes to what is new and leaves what is gone.
+func (b *Bridge) SetRoutes(up Routes) {
+	b.up.Store(&up)
+	select {
+	case b.replaced <- struct{}{}:
+	default:
+	}
+}
 
 // LocalAddr is where the local broker listens.
 func (b *Bridge) LocalAddr() string { return b.local.Addr() }

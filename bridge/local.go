@@ -12,7 +12,6 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/atbridge/atbridge/modems"
@@ -85,7 +84,7 @@ func StartLocal(cfg LocalConfig, accept Accept) (*Local, error) {
 			Logger:                 slog.New(quietLog{cfg.Log.Handler()}),
 			SysTopicResendInterval: 60, // $SYS stops the world to read memory statistics: not every second
 		}),
-		listener:   &guardedListener{Listener: tcp, log: cfg.Log, stall: cfg.Stall, conns: make(map[*guardedConn]bool)},
+		listener:   &guardedListener{tcp: tcp, log: cfg.Log, stall: cfg.Stall, conns: make(map[*guardedConn]bool)},
 		publishers: make(map[*mqtt.Client]*publisher),
 		unreleased: make(map[packetKey]*publish),
 	}
@@ -93,13 +92,12 @@ func StartLocal(cfg LocalConfig, accept Accept) (*Local, error) {
 	l.closing = closing
 	l.close = sync.OnceValue(func() error {
 		cancel()
-		l.listener.closeAll() // else the library waits for those that have not sent their CONNECT
 		return l.server.Close()
 	})
 	l.inline = l.server.NewClient(nil, "local", "atbridge", true)
 	err = errors.Join(
 		l.server.AddHook(&hook{l: l}, nil),
-		l.server.AddListener(listeners.NewNet("local", l.listener)),
+		l.server.AddListener(l.listener),
 		l.server.Serve(),
 	)
 	if err != nil {
@@ -128,7 +126,7 @@ func listenLocal(cfg LocalConfig) (net.Listener, error) {
 }
 
 // Addr is the address that clients connect to.
-func (l *Local) Addr() string { return l.listener.Addr().String() }
+func (l *Local) Addr() string { return l.listener.Address() }
 
 // Deliver hands a message from the cloud to the local subscribers. It never passes accept. When it returns, the
 // message is in the broker's memory, for every session that subscribes to it, connected or not.

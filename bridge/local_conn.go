@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/listeners"
 )
 
-// guardedListener does for each connection what mochi-mqtt does not.
+// guardedListener takes the place of mochi-mqtt's own listener, and does for each connection what that does not.
 type guardedListener struct {
-	net.Listener
+	tcp   net.Listener
 	log   *slog.Logger
 	stall time.Duration
 
@@ -25,40 +29,50 @@ const (
 	acceptAgain   = 100 * time.Millisecond // after an error of accept, such as too many open files
 )
 
-// Accept ends with an error only when the listener is closed: the library stops listening after the first.
-func (g *guardedListener) Accept() (net.Conn, error) {
+func (g *guardedListener) Init(*slog.Logger) error { return nil }
+func (g *guardedListener) ID() string              { return "local" }
+func (g *guardedListener) Protocol() string        { return "tcp" }
+func (g *guardedListener) Address() string         { return g.tcp.Addr().String() }
+
+func (g *guardedListener) Serve(establish listeners.EstablishFn) {
 	for {
-		c, err := g.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil, err
-		}
-		if err != nil {
+		c, err := g.tcp.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // the library's listener would listen no more
 			g.log.Warn("local: a client could not connect", "error", err)
 			<-time.After(acceptAgain)
 			continue
 		}
 		guarded := &guardedConn{Conn: c, listener: g}
-		g.mu.Lock()
-		closed := g.closed
-		g.conns[guarded] = true
-		g.mu.Unlock()
-		if closed || c.SetReadDeadline(time.Now().Add(connectWithin)) != nil {
+		if !g.add(guarded) || c.SetReadDeadline(time.Now().Add(connectWithin)) != nil {
 			guarded.Close()
 			continue
 		}
-		return guarded, nil
+		go func() {
+			if err := establish(g.ID(), guarded); err != nil {
+				g.log.Debug("local: a client has left", "remote", c.RemoteAddr().String(), "error", err)
+			}
+		}()
 	}
 }
 
-func (g *guardedListener) closeAll() {
+func (g *guardedListener) add(c *guardedConn) (ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.conns[c] = true
+	return !g.closed
+}
+
+// Close closes all connections itself, those too that have not sent their CONNECT. The function that it is given
+// deadlocks when a client leaves meanwhile: Clients.GetByListener of v2.7.9 takes a read lock twice.
+func (g *guardedListener) Close(listeners.CloseFn) {
 	g.mu.Lock()
 	g.closed = true
-	open := make([]*guardedConn, 0, len(g.conns))
-	for c := range g.conns {
-		open = append(open, c)
-	}
+	open := slices.Collect(maps.Keys(g.conns))
 	g.mu.Unlock()
-	g.Listener.Close() // the library closes it again and ignores the error
+	g.tcp.Close() // nothing is lost by an error here, nor below
 	for _, c := range open {
 		c.Close()
 	}
@@ -97,8 +111,8 @@ func (c *guardedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// quietLog puts mochi-mqtt's log where it belongs. To it every client that leaves is worth a warning, and some of its
-// lines hold the packet that they are about: a payload, perhaps a password.
+// quietLog puts mochi-mqtt's log where it belongs. To it a client's mistake is worth a warning, and some of its lines
+// hold the packet that they are about: a payload, perhaps a password.
 type quietLog struct{ to slog.Handler }
 
 func quieter(level slog.Level) slog.Level {
@@ -113,11 +127,7 @@ func (q quietLog) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (q quietLog) Handle(ctx context.Context, r slog.Record) error {
-	message := "local: " + r.Message
-	if r.Message == "" {
-		message = "local: a client has left"
-	}
-	out := slog.NewRecord(r.Time, quieter(r.Level), message, r.PC)
+	out := slog.NewRecord(r.Time, quieter(r.Level), "local: "+r.Message, r.PC)
 	r.Attrs(func(a slog.Attr) bool {
 		switch a.Key {
 		case "pk", "packet", "will": // whole packets

@@ -18,8 +18,8 @@ import (
 //  2. It puts the message into the client's queue of publishes.
 //  3. The client's publisher takes them from there one after the other and waits for done of each: PUBACK and PUBREC
 //     go out in the order of the PUBLISH packets [MQTT-4.6.0-2] [MQTT-4.6.0-3].
-//  4. After done(nil) it acknowledges and fans out. After done(err) it disconnects the client, which will publish the
-//     message again: MQTT 3.1.1 has no other way to say no.
+//  4. After done(nil) it fans out and acknowledges: who subscribes after the PUBACK finds what is retained. After
+//     done(err) it disconnects the client, which will publish the message again: MQTT 3.1.1 has no other way to say no.
 
 // publisher acknowledges the publishes of one connection.
 type publisher struct {
@@ -202,19 +202,19 @@ func (p *publisher) finish(pub *publish) error {
 		p.l.refuse(p.cl, pub.pk, pub.err)
 		return pub.err
 	}
-	var ackErr error
+	var fanErr error
+	if pub.first == nil {
+		pk := pub.pk
+		pk.Connect.ClientIdentifier = p.cl.ID // for hook.OnPublish: MQTT 5 subscribers may ask for No Local
+		fanErr = p.l.fanOut(pk)
+	}
 	switch qos {
 	case 1:
-		ackErr = p.cl.WritePacket(acknowledgement(packets.Puback, pub.pk.PacketID))
+		return errors.Join(fanErr, p.cl.WritePacket(acknowledgement(packets.Puback, pub.pk.PacketID)))
 	case 2:
-		ackErr = p.cl.WritePacket(acknowledgement(packets.Pubrec, pub.pk.PacketID))
+		return errors.Join(fanErr, p.cl.WritePacket(acknowledgement(packets.Pubrec, pub.pk.PacketID)))
 	}
-	if pub.first != nil {
-		return ackErr
-	}
-	pk := pub.pk
-	pk.Connect.ClientIdentifier = p.cl.ID // for hook.OnPublish: MQTT 5 subscribers may ask for No Local
-	return errors.Join(ackErr, p.l.fanOut(pk))
+	return fanErr
 }
 
 func acknowledgement(kind byte, id uint16) packets.Packet {

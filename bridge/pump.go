@@ -121,16 +121,16 @@ func (b *Bridge) collect(ctx context.Context, s modems.Session, inFlight <-chan 
 	return failed
 }
 
-// pumpDown carries messages from the session to local clients until the session or ctx ends.
-func (b *Bridge) pumpDown(ctx context.Context, s modems.Session, down Routes) error {
+// pumpDown carries messages from the session to local clients until the session has ended and all is taken.
+func (b *Bridge) pumpDown(ctx context.Context, s modems.Session) error {
 	for {
 		d, err := s.Receive(ctx)
 		if err != nil {
-			return nil // the session says why it ended; ctx needs no reason
+			return nil // the session says why it ended
 		}
 		b.downReceived.Add(1)
 		m := d.Message()
-		to, r, ok := down.Map(m.Topic)
+		to, r, ok := b.down.Load().Map(m.Topic)
 		if !ok {
 			b.log.Warn("a message from the broker that no route takes", "topic", m.Topic)
 		} else {

@@ -183,3 +183,8 @@ func Loop(up, down Routes) error {
 	}
 	return nil
 }
+
+// asks reports whether one of rs takes exactly this filter.
+func (rs Routes) asks(filter string) bool {
+	return slices.ContainsFunc(rs, func(r Route) bool { return r.From == filter })
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/atbridge/atbridge/bridge/mqtt"
@@ -27,7 +28,6 @@ const (
 // supervise opens, attaches, goes online, dials and runs, and begins again where it broke until ctx ends.
 func (b *Bridge) supervise(ctx context.Context) error {
 	for ctx.Err() == nil {
-		start := time.Now()
 		err := b.cycle(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -35,14 +35,14 @@ func (b *Bridge) supervise(ctx context.Context) error {
 		if errors.Is(err, modems.ErrUnsupported) {
 			return err
 		}
-		b.rest(ctx, err, time.Since(start))
+		b.rest(ctx, err)
 	}
 	return nil
 }
 
 // rest backs off, and says why.
-func (b *Bridge) rest(ctx context.Context, why error, stood time.Duration) {
-	wait := b.backoff.after(stood)
+func (b *Bridge) rest(ctx context.Context, why error) {
+	wait := b.backoff.wait(time.Now())
 	b.log.Warn("not online", "why", why, "again_in", wait.Round(100*time.Millisecond))
 	b.enter(BackingOff, why.Error())
 	b.progress()
@@ -68,6 +68,10 @@ func (b *Bridge) cycle(ctx context.Context) error {
 	}
 	o := b.cfg.Modem.Options
 	o.Log, o.Port = b.log, urcPort
+	o.Progress = func(what string) {
+		b.enter(Attaching, what)
+		b.progress()
+	}
 	if killed {
 		o.Quiet = quietAfterCrash
 	}
@@ -93,7 +97,6 @@ func (b *Bridge) attachedTo(ctx context.Context, m *modems.Modem) error {
 	id := m.Identity()
 	b.log.Info("modem attached", "port", b.cfg.Modem.Port, "driver", m.Driver(), "model", id.Model, "revision", id.Revision)
 	for {
-		start := time.Now()
 		err := m.Online(ctx)
 		if err == nil {
 			err = b.session(ctx, "native", m.Identity(), m.DialMQTT)
@@ -101,7 +104,7 @@ func (b *Bridge) attachedTo(ctx context.Context, m *modems.Modem) error {
 		if ctx.Err() != nil || m.Err() != nil || errors.Is(err, modems.ErrUnsupported) {
 			return err
 		}
-		b.rest(ctx, err, time.Since(start))
+		b.rest(ctx, err)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -133,9 +136,11 @@ func (b *Bridge) session(ctx context.Context, path string, id modems.Identity, d
 	if err != nil {
 		return err
 	}
+	b.down.Store(&target.Down)
 	b.enter(Connecting, "")
 	var s modems.Session
-	var errDial error
+	var failures []error
+	unsupported := 0
 	for _, broker := range target.Brokers {
 		b.mu.Lock()
 		b.path, b.cloud = path, CloudStatus{net.JoinHostPort(broker.Host, strconv.Itoa(broker.Port)), broker.ClientID}
@@ -143,56 +148,81 @@ func (b *Bridge) session(ctx context.Context, path string, id modems.Identity, d
 		if s, err = dial(ctx, broker); err == nil {
 			break
 		}
-		errDial = errors.Join(errDial, err)
+		if errors.Is(err, modems.ErrUnsupported) {
+			unsupported++
+		}
+		failures = append(failures, err)
 		if ctx.Err() != nil {
 			return nil
 		}
 	}
-	if s == nil {
-		return errDial
+	switch {
+	case s != nil:
+	case len(failures) == 1 || unsupported == len(failures):
+		return failures[0]
+	default: // one that can be reached later is enough: the text stays, the kind of error does not
+		var text []string
+		for _, f := range failures {
+			text = append(text, f.Error())
+		}
+		return errors.New(strings.Join(text, "; "))
 	}
 	b.sessions.Add(1)
+	b.backoff.stood(time.Now())
 	err = b.serve(ctx, s, target)
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	if s.Err() != nil && !errors.Is(err, s.Err()) {
-		err = errors.Join(s.Err(), err)
-	}
-	if errClose := s.Close(closing); errClose != nil && ctx.Err() == nil {
-		b.log.Warn("closing the session", "why", errClose)
-	}
 	if err == nil && ctx.Err() == nil {
 		err = errors.New("the session ended without a reason")
 	}
 	return err
 }
 
-// serve subscribes and runs both pumps and the probe until one of them, the session or ctx ends.
+// serve subscribes and runs both pumps and the probe until one of them, the session or ctx ends. Then it closes the
+// session, while messages are still taken from it: what the module has acknowledged must not be lost.
 func (b *Bridge) serve(ctx context.Context, s modems.Session, target Target) error {
-	ctx, cancel := context.WithCancel(ctx)
+	up, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		select {
 		case <-s.Done():
 			cancel()
-		case <-ctx.Done():
+		case <-up.Done():
 		}
 	}()
 	ended := make(chan error)
-	parts := []func() error{
-		func() error { return b.pumpDown(ctx, s, target.Down) }, // first: a kept session may deliver before SUBACK
-		func() error { return b.subscribed(ctx, s, target) },
-		func() error { return b.probe(ctx) },
-	}
-	for _, part := range parts {
+	for _, part := range []func() error{
+		func() error { return b.subscribed(up, s, target) },
+		func() error { return b.probe(up) },
+		func() error { return b.resubscribe(up, s, target) },
+	} {
 		go func() { ended <- part() }()
 	}
+	down := make(chan error, 1)
+	go func() {
+		err := b.pumpDown(context.WithoutCancel(ctx), s)
+		cancel()
+		down <- err
+	}()
 	var first error
-	for range parts {
+	for range 3 {
 		if err := <-ended; first == nil {
 			first = err
 		}
 		cancel()
+	}
+	if why := s.Err(); why != nil && !errors.Is(first, why) {
+		first = why // what the pumps say is only what it looked like to them
+	}
+	closing, done := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer done()
+	if err := s.Close(closing); err != nil && ctx.Err() == nil {
+		b.log.Warn("closing the session", "why", err)
+	}
+	if err := <-down; first == nil {
+		first = err
+	}
+	// What came between the end of that pump and the end of the session.
+	if err := b.pumpDown(context.WithoutCancel(ctx), s); first == nil {
+		first = err
 	}
 	return first
 }
@@ -212,6 +242,46 @@ func (b *Bridge) subscribed(ctx context.Context, s modems.Session, target Target
 	b.enter(Online, "")
 	b.log.Info("online", "broker", b.Status().Cloud.Broker, "path", b.Status().Path)
 	return b.pumpUp(ctx, s, target.Topic)
+}
+
+// resubscribe follows the down routes when they are replaced while the session stands.
+func (b *Bridge) resubscribe(ctx context.Context, s modems.Session, target Target) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-b.replaced:
+		}
+		fresh, err := b.cfg.Target(b.identity())
+		if err != nil {
+			return err
+		}
+		for _, r := range target.Down {
+			if !fresh.Down.asks(r.From) {
+				if err := s.Unsubscribe(ctx, r.From); err != nil {
+					return err
+				}
+			}
+		}
+		for _, r := range fresh.Down {
+			if !target.Down.asks(r.From) {
+				if err := s.Subscribe(ctx, r.From, r.QoS); err != nil {
+					return err
+				}
+			}
+		}
+		b.down.Store(&fresh.Down)
+		target = fresh
+	}
+}
+
+func (b *Bridge) identity() modems.Identity {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.modem == nil {
+		return modems.Identity{}
+	}
+	return b.modem.Identity()
 }
 
 // probe asks the modem for its signal now and then, which also shows that it still answers.

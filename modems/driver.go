@@ -94,6 +94,9 @@ func choose(name string, id Identity) (*Driver, error) {
 	if d := match(id.Model); d != nil {
 		return d, nil
 	}
+	if id.Model == "" { // it may still be booting
+		return nil, fmt.Errorf("%w: the modem does not say which model it is; name its driver in modem.driver: %s", ErrNoAnswer, strings.Join(Drivers(), ", "))
+	}
 	return nil, fmt.Errorf("%w: no driver knows the model %q of %q; name one of %s in modem.driver",
 		ErrUnsupported, id.Model, id.Manufacturer, strings.Join(Drivers(), ", "))
 }

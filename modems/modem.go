@@ -61,9 +61,15 @@ type Modem struct {
 	opts   Options
 	log    *slog.Logger
 
+	raw         bool     // for commands typed by a person; nobody has asked who the modem is
+	enteredPINs []string // digests, where Options.RefusedPIN names no file; only Online touches it
+
 	mu      sync.Mutex
 	id      Identity
 	network Network
+
+	early     []atcmd.Line // messages of a session of an earlier run
+	stopEarly func()
 }
 
 // Attach takes over port and talks to what is there until it knows which modem it is. It closes port if it fails.
@@ -79,6 +85,7 @@ func Attach(ctx context.Context, port io.ReadWriteCloser, o Options) (*Modem, er
 	}
 	m := &Modem{opts: o, log: o.Log}
 	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(o.Tap))
+	m.keepEarly("+QMTRECV:")
 	go m.router.run(m.engine.URCs())
 	if err := m.start(ctx); err != nil {
 		m.Close()

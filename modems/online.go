@@ -30,6 +30,9 @@ func (m *Modem) Online(ctx context.Context) error {
 		activate = activate27007
 	}
 	address, err := activate(ctx, m, m.opts.PDP)
+	if errors.Is(err, ErrUnsupported) {
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("%w: no data connection: is the APN right (modem.apn is %q)? %w", ErrOffline, m.opts.PDP.APN, err)
 	}

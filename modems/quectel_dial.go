@@ -46,6 +46,11 @@ func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Se
 	if cfg.TLS != nil {
 		return nil, fmt.Errorf("%w: mqtts on the EC600's own stack; use mqtt://", ErrUnsupported)
 	}
+	for key, value := range map[string]string{"cloud.broker": cfg.Host, "cloud.client_id": cfg.ClientID, "cloud.username": cfg.Username, "cloud.password": cfg.Password} {
+		if _, err := atcmd.Quote(value); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrUnsupported, key, err)
+		}
+	}
 	if len(cfg.Host) > 100 {
 		return nil, fmt.Errorf("%w: the EC600 takes a host name of at most 100 bytes (MQTT 3.2.2)", ErrUnsupported)
 	}
@@ -63,10 +68,12 @@ func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Se
 	s := newQuectelSession(m, q, cfg.Window)
 	if err := quectelOpen(ctx, m, cfg); err != nil {
 		s.end(err)
+		s.stop()
 		return nil, err
 	}
 	if err := quectelConnect(ctx, m, s, cfg); err != nil {
 		s.end(err)
+		defer s.stop()
 		cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), qmtCloseTimeout)
 		defer cancel()
 		return nil, errors.Join(err, quectelCleanUp(cleanCtx, m, true))

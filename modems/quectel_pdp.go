@@ -90,7 +90,9 @@ func quectelAPN(ctx context.Context, m *Modem, pdp PDPConfig) (bool, error) {
 	if pdp.APN == "" {
 		return true, nil
 	}
-	r, err := m.Do(ctx, atcmd.Set("+QICSGP", quectelContext).WithSecret(pdp.Password))
+	ask := atcmd.Set("+QICSGP", quectelContext)
+	ask.Private = true // the answer holds the password that the module has, which may be an older one
+	r, err := m.Do(ctx, ask)
 	if atcmd.Refused(err) || err == nil && len(r.Info) == 0 {
 		return false, nil
 	}
@@ -108,6 +110,11 @@ func quectelAPN(ctx context.Context, m *Modem, pdp PDPConfig) (bool, error) {
 }
 
 func quectelSetAPN(ctx context.Context, m *Modem, pdp PDPConfig) error {
+	for key, value := range map[string]string{"modem.apn": pdp.APN, "modem.apn_user": pdp.User, "modem.apn_password": pdp.Password} {
+		if _, err := atcmd.Quote(value); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrUnsupported, key, err)
+		}
+	}
 	_, err := m.Do(ctx, atcmd.Set("+QICSGP", quectelContext, quectelIP[pdp.IP], pdp.APN, pdp.User, pdp.Password,
 		quectelAuth[pdp.Auth]).WithSecret(pdp.Password))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,7 @@ var qmtStatWords = map[int]string{ // MQTT 3.3.2
 type quectelSession struct {
 	m    *Modem
 	q    quectelMQTT
-	stop func() // ends the routing of URCs to this session
+	stop func() // ends the routing of URCs to this session; until Close the module may push messages
 
 	window  chan struct{} // a token for each unsettled publish
 	zero    chan struct{} // a token while a QoS 0 publish, whose id is always 0, is unsettled
@@ -66,6 +67,9 @@ func newQuectelSession(m *Modem, q quectelMQTT, window int) *quectelSession {
 	}
 	s.stop = m.router.on(s.handle, "+QMTPUBEX:", "+QMTPUB:", "+QMTRECV:", "+QMTSTAT:", "+QMTPING:", "+QIURC:",
 		"RDY", "POWERED DOWN")
+	for _, l := range m.takeEarly() {
+		s.received(l)
+	}
 	return s
 }
 
@@ -117,7 +121,11 @@ func (s *quectelSession) Publish(ctx context.Context, msg Message) (Receipt, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	id, r := s.register(msg.QoS, func() { <-slot })
+	id, r, ok := s.register(msg.QoS, func() { <-slot })
+	if !ok {
+		<-slot
+		return nil, s.err
+	}
 	c := atcmd.Set("+QMTPUBEX", quectelClient, id, min(msg.QoS, 1), msg.Retain, msg.Topic, len(msg.Payload)).
 		WithTimeout(qmtPublishTimeout)
 	c.Payload = msg.Payload
@@ -158,17 +166,21 @@ func (s *quectelSession) fits(msg Message) error {
 	return nil
 }
 
-// register takes a free message id (1 to 65535; 0 for QoS 0 only) before the command is written.
-func (s *quectelSession) register(qos byte, free func()) (uint16, *quectelReceipt) {
+// register takes a free message id (1 to 65535; 0 for QoS 0 only) before the command is written; false: the session
+// has ended, and nothing would settle the receipt.
+func (s *quectelSession) register(qos byte, free func()) (uint16, *quectelReceipt, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.Err() != nil {
+		return 0, nil, false
+	}
 	r := &quectelReceipt{settled: make(chan struct{}), free: free}
 	id := uint16(0)
 	if qos > 0 {
 		id = s.takeID()
 	}
 	s.pending[id] = r
-	return id, r
+	return id, r, true
 }
 
 // takeID finds an id that is not in flight. The caller holds the mutex; the window leaves most of them free.
@@ -207,46 +219,66 @@ func (s *quectelSession) settle(id uint16, outcome Outcome) {
 
 // Subscribe waits for SUBACK. A lower granted QoS is no failure (seen: asked 2, granted 1).
 func (s *quectelSession) Subscribe(ctx context.Context, filter string, qos byte) error {
+	value, err := s.packet(ctx, "+QMTSUB", filter, min(qos, 1))
+	if err == nil && value == "128" {
+		err = errors.New("the broker refused it")
+	}
+	if err != nil {
+		return fmt.Errorf("subscribe to %s: %w", filter, err)
+	}
+	return nil
+}
+
+// Unsubscribe waits for UNSUBACK.
+func (s *quectelSession) Unsubscribe(ctx context.Context, filter string) error {
+	if _, err := s.packet(ctx, "+QMTUNS", filter); err != nil {
+		return fmt.Errorf("unsubscribe from %s: %w", filter, err)
+	}
+	return nil
+}
+
+// packet sends +QMTSUB or +QMTUNS and returns the value behind a good result.
+func (s *quectelSession) packet(ctx context.Context, name string, args ...any) (value string, err error) {
 	s.mu.Lock()
 	id := s.takeID()
 	s.mu.Unlock()
-	w := s.m.await("+QMTSUB:", func(l atcmd.Line) bool {
+	w := s.m.await(name+":", func(l atcmd.Line) bool {
 		_, p, err := atcmd.ParseParams(l.Head)
 		msgid, errID := p.Int(1)
 		return err == nil && errID == nil && msgid == int(id) && p.Text(2) != "1" // 1 tells of a retransmission
 	})
 	defer w.stop()
-	if _, err := s.m.Do(ctx, atcmd.Set("+QMTSUB", quectelClient, id, filter, min(qos, 1))); err != nil {
-		return fmt.Errorf("subscribe to %s: %w", filter, err)
+	if _, err := s.m.Do(ctx, atcmd.Set(name, append([]any{quectelClient, id}, args...)...)); err != nil {
+		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, qmtResult)
 	defer cancel()
 	select {
 	case l := <-w.found:
-		_, p, _ := atcmd.ParseParams(l.Head) // it was parsed when it matched
-		if p.Text(2) != "0" || p.Text(3) == "128" {
-			return fmt.Errorf("subscribe to %s: the broker refused it (%s)", filter, l.Head)
+		_, p, err := atcmd.ParseParams(l.Head)
+		if err == nil && p.Text(2) != "0" {
+			err = fmt.Errorf("it could not be sent (%s)", l.Head)
 		}
-		return nil
+		return p.Text(3), err
 	case <-s.done:
-		return s.err
+		return "", s.err
 	case <-ctx.Done():
-		return fmt.Errorf("subscribe to %s: %w", filter, atcmd.ErrTimeout)
+		return "", atcmd.ErrTimeout
 	}
 }
 
-// Receive returns what the module has pushed.
+// Receive returns what the module has pushed, also after the session's end until all is taken.
 func (s *quectelSession) Receive(ctx context.Context) (Delivery, error) {
 	select {
 	case d := <-s.inbound:
 		return d, nil
-	default:
-	}
-	select {
-	case d := <-s.inbound:
-		return d, nil
 	case <-s.done:
-		return nil, s.err
+		select {
+		case d := <-s.inbound:
+			return d, nil
+		default:
+			return nil, s.err
+		}
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -270,7 +302,7 @@ func (s *quectelSession) handle(l atcmd.Line) {
 	case l.Head == "RDY" || l.Head == "POWERED DOWN":
 		s.end(fmt.Errorf("%w (%s)", atcmd.ErrReboot, l.Head))
 	case name == "+QIURC":
-		if err == nil && p.Text(0) == "pdpdeact" {
+		if err == nil && p.Text(0) == "pdpdeact" && p.Text(1) == strconv.Itoa(quectelContext) {
 			s.end(errors.New("the network ended the data connection (+QIURC: \"pdpdeact\")"))
 		}
 	case err != nil || errClient != nil || client != quectelClient:
@@ -344,7 +376,6 @@ func (s *quectelSession) end(err error) {
 	s.once.Do(func() {
 		s.err = err
 		close(s.done)
-		s.stop()
 		s.mu.Lock()
 		left := s.pending
 		s.pending = map[uint16]*quectelReceipt{}
@@ -355,12 +386,11 @@ func (s *quectelSession) end(err error) {
 	})
 }
 
-// ErrSessionClosed is why a session ended that was closed by its owner.
-var ErrSessionClosed = errors.New("the session was closed")
-
-// Close disconnects in order.
+// Close disconnects in order. What the module pushes until it has disconnected can still be received: it has
+// acknowledged it.
 func (s *quectelSession) Close(ctx context.Context) error {
-	s.end(ErrSessionClosed)
+	defer s.stop()
+	defer s.end(ErrSessionClosed)
 	if s.m.Err() != nil {
 		return nil // the line is gone, and the module's session with it or not: the next dial cleans up
 	}

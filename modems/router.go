@@ -48,6 +48,39 @@ func (r *router) run(urcs <-chan atcmd.Line) {
 	}
 }
 
+// maxEarly bounds what is kept for a session that is not yet there.
+const maxEarly = deliveryQueue / 2
+
+// keepEarly keeps the messages that a session of an earlier run pushes, from the first moment on: the module has
+// acknowledged them, and nobody else will send them again. The first session of this run hands them on.
+func (m *Modem) keepEarly(prefix string) {
+	var stop func()
+	stop = m.router.on(func(l atcmd.Line) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if len(m.early) == maxEarly {
+			m.log.Error("a message of an earlier session is lost: too many of them", "topic", l.Head)
+			return
+		}
+		m.early = append(m.early, l)
+	}, prefix)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stopEarly = stop
+}
+
+// takeEarly returns what was kept, and ends the keeping.
+func (m *Modem) takeEarly() []atcmd.Line {
+	m.mu.Lock()
+	stop, early := m.stopEarly, m.early
+	m.stopEarly, m.early = nil, nil
+	m.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	return early
+}
+
 // waiter waits for one URC. It is made before the command is sent that brings the URC about.
 type waiter struct {
 	found chan atcmd.Line

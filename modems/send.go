@@ -1,6 +1,7 @@
 package modems
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 
 // Raw takes over port and sends nothing of its own: for commands typed by a person.
 func Raw(port io.ReadWriteCloser, tap atcmd.Tap) *Modem {
-	m := &Modem{driver: &Driver{Name: "none"}, log: slog.New(slog.DiscardHandler)}
+	m := &Modem{driver: &Driver{Name: "none"}, raw: true, log: slog.New(slog.DiscardHandler)}
 	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(tap))
 	go m.router.run(m.engine.URCs())
 	return m
@@ -59,6 +60,9 @@ func (m *Modem) Send(ctx context.Context, req SendRequest) ([]SendAnswer, error)
 				a.Lines = append(a.Lines, l.String())
 			}
 			answers = append(answers, a)
+			if i == 0 && m.raw && errors.Is(err, atcmd.ErrTimeout) {
+				return fmt.Errorf("%w; %s", err, m.silence())
+			}
 			if err != nil {
 				return err
 			}
@@ -81,9 +85,6 @@ func (m *Modem) Send(ctx context.Context, req SendRequest) ([]SendAnswer, error)
 	if errors.Is(err, atcmd.ErrPrompt) {
 		err = fmt.Errorf("%w: give it with --data. The modem still waits, and takes what is sent next for it", err)
 	}
-	if len(answers) == 1 && errors.Is(err, atcmd.ErrTimeout) {
-		err = fmt.Errorf("%w; %s", err, m.silence())
-	}
 	return answers, err
 }
 
@@ -94,7 +95,7 @@ func typed(line string) atcmd.Command {
 	if len(line) >= 2 && strings.EqualFold(line[:2], "AT") {
 		line = line[2:]
 	}
-	return atcmd.Command{Line: line, Final: func(l string) (bool, error) {
+	return atcmd.Command{Line: line, Secret: typedSecrets(line), Private: private(line), Final: func(l string) (bool, error) {
 		switch l {
 		case "OK", "SEND OK", "SHUT OK", "CLOSE OK":
 			return true, nil
@@ -105,10 +106,38 @@ func typed(line string) atcmd.Command {
 	}}
 }
 
+// Commands whose arguments or answers hold PINs and passwords.
+var secretive = []string{"+CPIN", "+CPWD", "+CLCK", "+QICSGP", "+CGAUTH", "+QMTCONN", "+QMTCFG", "+LMQTTCONN", "+LMQTTCFG", "+MCONFIG", "+CSTT"}
+
+func private(line string) bool {
+	for _, name := range secretive {
+		if strings.Contains(strings.ToUpper(line), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// typedSecrets are the quoted arguments of a command that may hold a secret, and its bare ones for a PIN.
+func typedSecrets(line string) (secrets []string) {
+	if !private(line) {
+		return nil
+	}
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 && part != "" {
+			secrets = append(secrets, part)
+		}
+	}
+	if _, pin, ok := strings.Cut(line, "+CPIN="); ok && !strings.Contains(pin, `"`) {
+		secrets = append(secrets, pin)
+	}
+	return secrets
+}
+
 // Commands that would pull the line from under a running session: call, reset, power, rate, profile, echo,
 // multiplexing, and where URCs go.
-var disruptive = []string{"D", "O", "Z", "&F", "&W", "E1", "V0", "Q1", "+CFUN", "+IPR", "+ICF", "+IFC", "+CMUX", "+CGATT",
-	"+CGACT", "+QIACT", "+QIDEACT", "+QICSGP", "+CGDCONT", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC",
+var disruptive = []string{"D", "A0", "O", "Z", "&F", "&W", "E1", "V0", "Q1", "S3", "S4", "S5", "+CFUN", "+IPR", "+ICF", "+IFC", "+CMUX", "+CGATT",
+	"+CGACT", "+QIACT", "+QIDEACT", "+QICSGP", "+CGDCONT", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC", "+QMTSUB", "+QMTUNS", "+QMTPUB", "+QMTPUBEX", "+QICFG", "+QISDE", "+QPRTPARA", "+COPS", "+CMEE", "+CEREG", "+CGREG", "+CREG",
 	"+CPIN", "+CPWD", "+CLCK", "+QSCLK", "+QCFG", "+REBOOT", "+ECRST", "+RESET", "+MIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT",
 	"+LMQTTCFG", "+LMQTTOPEN", "+LMQTTCLOSE", "+LMQTTCONN", "+LMQTTDISC"}
 
@@ -121,7 +150,7 @@ var ErrForbidden = errors.New("the daemon does not run this command")
 // Permit decides whether a running daemon may send line for somebody. Reading and testing is always allowed, but for
 // a test that holds the channel for minutes (AT+COPS=?).
 func Permit(line string, force, dangerousAllowed bool) error {
-	for _, c := range commands(typed(line).Line) {
+	for _, c := range commands(unspaced(typed(line).Line)) {
 		name, form := c, ""
 		if i := strings.IndexAny(c, "=?"); i >= 0 {
 			name, form = strings.TrimSpace(c[:i]), c[i:]
@@ -158,20 +187,23 @@ func commands(line string) []string {
 			}
 			found = append(found, strings.TrimSpace(ext))
 			i = end
-		case c == 'D' || c == 'd':
-			return append(found, "D")
+		case c == 'D' || c == 'd': // takes what follows, up to a ';' (27.007 6.2)
+			found = append(found, "D")
+			i = extendedEnd(line, i)
 		default:
 			start := i
 			if c == '&' || c == '\\' {
 				i++
 			}
 			i = min(i+1, len(line))
+			name := strings.ToUpper(line[start:i])
+			digits := i
 			for i < len(line) && line[i] >= '0' && line[i] <= '9' {
 				i++
 			}
-			name := strings.ToUpper(line[start:i])
-			if name == "E" || name == "V" || name == "Q" || name == "Z0" || name == "&F0" || name == "&W0" || name == "O0" {
-				name = basicDefault[name]
+			number := strings.TrimLeft(line[digits:i], "0")
+			if !strings.Contains("OZ&F&W", name) { // of those, every number is as bad as none
+				name += cmp.Or(number, "0")
 			}
 			found = append(found, name)
 			for i < len(line) && (line[i] == '=' || line[i] == '?') { // S-parameters
@@ -183,8 +215,19 @@ func commands(line string) []string {
 	return found
 }
 
-// basicDefault maps spellings of a basic command to the one in the table: a missing number is 0 (V.250 5.3.1).
-var basicDefault = map[string]string{"E": "E0", "V": "V0", "Q": "Q0", "Z0": "Z", "&F0": "&F", "&W0": "&W", "O0": "O"}
+// unspaced drops the blanks outside quotes, which a command line may hold anywhere (V.250 5.2.1).
+func unspaced(line string) string {
+	quoted := false
+	return strings.Map(func(r rune) rune {
+		if r == '"' {
+			quoted = !quoted
+		}
+		if r == ' ' && !quoted {
+			return -1
+		}
+		return r
+	}, line)
+}
 
 func extendedEnd(line string, from int) int {
 	quoted := false
@@ -220,7 +263,7 @@ func KindOf(err error) Failure {
 	case atcmd.Refused(err):
 		return ModemRefused
 	case errors.Is(err, atcmd.ErrTimeout), errors.Is(err, atcmd.ErrResync),
-		errors.Is(err, ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
+		errors.Is(err, ErrNoAnswer), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return NoAnswerYet
 	}
 	return LineLost

@@ -49,8 +49,11 @@ type Session interface {
 	// Subscribe returns once the broker has granted filter. A lower granted QoS is no error.
 	Subscribe(ctx context.Context, filter string, qos byte) error
 
-	// Receive returns the next message from the broker, in order. When more arrive than are taken, the session
-	// ends with ErrOverrun; it never loses one silently.
+	// Unsubscribe returns once the broker has confirmed it.
+	Unsubscribe(ctx context.Context, filter string) error
+
+	// Receive returns the next message from the broker, in order, also after the session's end until all is taken.
+	// When more arrive than are taken, the session ends with ErrOverrun; it never loses one silently.
 	Receive(ctx context.Context) (Delivery, error)
 
 	Limits() Limits
@@ -59,7 +62,8 @@ type Session interface {
 	Done() <-chan struct{}
 	Err() error
 
-	// Close ends the session in order (MQTT DISCONNECT) and frees what it holds. It is safe to call twice.
+	// Close ends the session in order (MQTT DISCONNECT) and frees what it holds; until it returns, messages may
+	// arrive, and can be received afterwards. It is safe to call twice.
 	Close(ctx context.Context) error
 }
 
@@ -96,6 +100,9 @@ type Delivery interface {
 	// Ack tells the broker that the message is safe. It does nothing where the module has acknowledged by itself.
 	Ack() error
 }
+
+// ErrSessionClosed is why a session ended that was closed by its owner.
+var ErrSessionClosed = errors.New("the session was closed")
 
 var (
 	// ErrMessage: this topic or payload can never pass this path. The pump takes another path or sets it aside.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,49 +81,62 @@ func (m *Modem) enterPIN(ctx context.Context) error {
 		return err
 	}
 	if refused {
-		return fmt.Errorf("%w: the SIM has refused this PIN before, and a third wrong one locks it; set the right modem.pin", ErrOffline)
+		return fmt.Errorf("%w: the SIM has refused this PIN before, and a third wrong one locks it; set the right modem.pin (if it is right, remove the file pin-refused in queue.dir)", ErrOffline)
+	}
+	// It is noted before it is entered: a refusal may come too late to be seen, and the third one locks the SIM.
+	if err := m.notePIN(true); err != nil {
+		return err
 	}
 	_, err = m.Do(ctx, atcmd.Set("+CPIN", m.opts.PIN).WithTimeout(cpinTime).WithSecret(m.opts.PIN))
-	if !atcmd.Refused(err) {
-		return err
-	}
 	var cme atcmd.CMEError
-	if errors.As(err, &cme) && cme == atcmd.CMESIMBusy {
-		return nil // not judged; it will be asked for again
+	switch {
+	case err == nil, errors.As(err, &cme) && cme == atcmd.CMESIMBusy: // accepted, or not judged
+		return m.notePIN(false)
+	case atcmd.Refused(err):
+		return fmt.Errorf("%w: the SIM refused the PIN in modem.pin (%w); it will not be entered again", ErrOffline, err)
 	}
-	if err := m.rememberPIN(); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: the SIM refused the PIN in modem.pin (%w); it will not be entered again", ErrOffline, err)
+	return err
 }
 
-// The file holds a digest: enough to know the PIN again, and nothing to read at a glance.
+// The file holds digests, one a line: enough to know a PIN again, and nothing to read at a glance.
 func (m *Modem) pinDigest() string {
 	sum := sha256.Sum256([]byte("atbridge pin " + m.opts.PIN))
 	return hex.EncodeToString(sum[:])
 }
 
+// pinRefused reports whether this PIN was entered before without being accepted.
 func (m *Modem) pinRefused() (bool, error) {
-	if m.opts.RefusedPIN == "" {
-		return false, nil
-	}
-	b, err := os.ReadFile(m.opts.RefusedPIN)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading whether the PIN was refused before: %w", err)
-	}
-	return strings.TrimSpace(string(b)) == m.pinDigest(), nil
+	noted, err := m.notedPINs()
+	return slices.Contains(noted, m.pinDigest()), err
 }
 
-func (m *Modem) rememberPIN() error {
+func (m *Modem) notedPINs() ([]string, error) {
 	if m.opts.RefusedPIN == "" {
-		m.opts.PIN = ""
+		return m.enteredPINs, nil
+	}
+	b, err := os.ReadFile(m.opts.RefusedPIN)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading which PINs were refused before: %w", err)
+	}
+	return strings.Fields(string(b)), nil
+}
+
+// notePIN remembers that the PIN is being entered, or forgets it once it was not refused.
+func (m *Modem) notePIN(entering bool) error {
+	noted, err := m.notedPINs()
+	if err != nil {
+		return err
+	}
+	noted = slices.DeleteFunc(noted, func(d string) bool { return d == m.pinDigest() })
+	if entering {
+		noted = append(noted, m.pinDigest())
+	}
+	if m.opts.RefusedPIN == "" {
+		m.enteredPINs = noted
 		return nil
 	}
-	if err := os.WriteFile(m.opts.RefusedPIN, []byte(m.pinDigest()+"\n"), 0o600); err != nil {
-		return fmt.Errorf("remembering that the PIN was refused: %w", err)
+	if err := os.WriteFile(m.opts.RefusedPIN, []byte(strings.Join(noted, "\n")+"\n"), 0o600); err != nil {
+		return fmt.Errorf("noting that a PIN was entered: %w", err)
 	}
 	return nil
 }

@@ -74,8 +74,8 @@ func (m *Modem) greet(ctx context.Context) error {
 		if err == nil && len(r.Info) == 0 && m.Counters().UnexpectedLines == noise {
 			break
 		}
-		if err == nil && time.Since(start) > noiseTimeout {
-			return fmt.Errorf("%w: the modem answers AT, but among noise; is the wiring sound, and the baud rate right?", ErrNoAnswer)
+		if time.Since(start) > noiseTimeout && (err == nil || atcmd.Refused(err)) {
+			return fmt.Errorf("%w: what comes back for AT is not a clean OK; is the wiring sound, and the baud rate right?", ErrNoAnswer)
 		}
 		if err != nil && !errors.Is(err, atcmd.ErrTimeout) && !atcmd.Refused(err) && !errors.Is(err, atcmd.ErrReboot) {
 			return m.noAnswer(err)

@@ -134,5 +134,9 @@ func TestStuckWrite(t *testing.T) {
 	if _, err := p.Write(bytes.Repeat([]byte("x"), 1<<20)); !errors.Is(err, ErrStuck) {
 		t.Error(err)
 	}
+	start := time.Now()
 	p.Close()
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("Close took %v", took)
+	}
 }

@@ -46,7 +46,7 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 		{"line_resynchronisations_total", "counter", st.Line.Resyncs},
 		{"line_overruns_total", "counter", st.Line.Overruns},
 	} {
-		fmt.Fprintf(w, "# TYPE atbridge_%s %s\natbridge_%[1]s %v\n", m.name, m.kind, m.value)
+		fmt.Fprintf(w, "# TYPE atbridge_%s %s\natbridge_%s %v\n", m.name, m.kind, m.name, m.value)
 	}
 	fmt.Fprintln(w, "# TYPE atbridge_line_urcs_total counter")
 	for _, name := range slices.Sorted(maps.Keys(st.Line.URCs)) {

@@ -53,8 +53,16 @@ func listenUnix(socket string) (net.Listener, error) {
 		c.Close()
 		return nil, fmt.Errorf("%s is served by another atbridge; stop it, or give this one its own status.socket", socket)
 	}
-	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+	switch info, err := os.Lstat(socket); {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
 		return nil, fmt.Errorf("the control socket: %w", err)
+	case info.Mode()&os.ModeSocket == 0:
+		return nil, fmt.Errorf("%s exists and is no socket; give status.socket another path", socket)
+	default:
+		if err := os.Remove(socket); err != nil {
+			return nil, fmt.Errorf("the control socket: %w", err)
+		}
 	}
 	old := unix.Umask(0o117) // 0660 from the first moment
 	l, err := net.Listen("unix", socket)
@@ -62,7 +70,24 @@ func listenUnix(socket string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the control socket: %w; set status.socket to a path that may be written", err)
 	}
+	if err := shareWithGroup(socket); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("the control socket: %w", err)
+	}
 	return l, nil
+}
+
+// shareWithGroup gives the socket the group of its directory: who is in it may use the modem. A user who may not give
+// files away keeps the socket for itself.
+func shareWithGroup(socket string) error {
+	var dir unix.Stat_t
+	if err := unix.Stat(filepath.Dir(socket), &dir); err != nil {
+		return err
+	}
+	if err := os.Chown(socket, -1, int(dir.Gid)); err != nil && !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return nil
 }
 
 func (s *Server) serve(l net.Listener, private bool) {

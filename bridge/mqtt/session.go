@@ -171,6 +171,25 @@ func (s *session) Subscribe(ctx context.Context, filter string, qos byte) error 
 	return nil
 }
 
+// Unsubscribe waits for UNSUBACK.
+func (s *session) Unsubscribe(ctx context.Context, filter string) error {
+	if err := checkString(filter); err != nil {
+		return fmt.Errorf("unsubscribe %q: %w", filter, err)
+	}
+	token := s.client.Unsubscribe(filter)
+	select {
+	case <-token.Done():
+	case <-s.done:
+		return fmt.Errorf("unsubscribe %q: %w", filter, s.err)
+	case <-ctx.Done():
+		return fmt.Errorf("unsubscribe %q: %w", filter, ctx.Err())
+	}
+	if err := token.Error(); err != nil {
+		return fmt.Errorf("unsubscribe %q: %w", filter, s.why(err))
+	}
+	return nil
+}
+
 // checkString is the grammar of topics, names and filters: MQTT 3.1.1, section 1.5.3 and [MQTT-4.7.3-1].
 func checkString(s string) error {
 	switch {

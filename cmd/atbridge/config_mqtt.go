@@ -62,10 +62,24 @@ func (c *Config) NotBuilt() error {
 	if name := c.Platform(); name != "" {
 		return usagef("cloud.%s: the connection to this platform is not built yet; name a broker instead (cloud.broker)", name)
 	}
+	host := c.Modem == nil || c.Path.Mode == "host"
 	for _, b := range c.Brokers() {
 		if b.Scheme == "ws" || b.Scheme == "wss" {
 			return usagef("cloud.broker: %s is not built yet; use mqtt:// or mqtts://", b.Scheme)
 		}
+		if b.TLS() && !host {
+			return usagef("cloud.broker: mqtts through a modem is not built yet; use mqtt://, or path: {mode: host}")
+		}
+	}
+	switch {
+	case c.Path.Mode == "tcp":
+		return usagef("path.mode: tcp is not built yet; use native, or host for this machine's own network")
+	case c.Local.Broker != "":
+		return usagef("local.broker: an existing local broker is not built yet; use local.listen, the embedded one")
+	case c.Local.WebSocket != "":
+		return usagef("local.websocket: is not built yet; remove it")
+	case c.Modem != nil && c.Modem.Reset != "none":
+		return usagef("modem.reset: %s is not built yet; use none", c.Modem.Reset)
 	}
 	for _, r := range append(c.Routes.Up[:len(c.Routes.Up):len(c.Routes.Up)], c.Routes.Down...) {
 		if r.Wrap != "" {

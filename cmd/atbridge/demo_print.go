@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/atbridge/atbridge/atcmd"
@@ -15,7 +16,7 @@ func (d *demo) say(who, format string, args ...any) {
 	if d.quiet {
 		return
 	}
-	text := fmt.Sprintf("%6.2fs  %-6s  %s", time.Since(d.start).Seconds(), who, fmt.Sprintf(format, args...))
+	text := fmt.Sprintf("%6.2fs  %-6s  %s", time.Since(d.start).Seconds(), who, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 	if c := demoColours[who]; d.colour && c != "" {
 		text = "\x1b[" + c + "m" + text + "\x1b[0m"
 	}

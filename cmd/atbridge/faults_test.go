@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -252,6 +253,14 @@ func TestMonitoring(t *testing.T) {
 	} {
 		if code, body := get(t, "http://"+addr+path); code != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d, %s", path, code, body)
+		}
+	}
+	_, body := get(t, "http://"+addr+"/metrics")
+	for line := range strings.SplitSeq(strings.TrimSpace(body), "\n") {
+		if fields := strings.Fields(line); fields[0] != "#" {
+			if _, err := strconv.ParseFloat(fields[1], 64); err != nil || len(fields) != 2 {
+				t.Errorf("/metrics: %q", line)
+			}
 		}
 	}
 	resp, err := http.Post("http://"+addr+"/api/send", "application/json", bytes.NewReader([]byte(`{"commands":["AT"]}`)))

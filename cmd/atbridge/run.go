@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -52,6 +53,9 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	if err != nil {
 		return err
 	}
+	var current atomic.Pointer[Config]
+	current.Store(c)
+	cfg.Target = func(id modems.Identity) (bridge.Target, error) { return current.Load().target(id) }
 	b, err := bridge.New(cfg)
 	if err != nil {
 		return withCode(exitUsage, err)
@@ -74,7 +78,7 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 		for {
 			select {
 			case <-hup:
-				g.reload(b, log)
+				g.reload(b, &current, log)
 			case <-ended:
 				return
 			}
@@ -88,19 +92,23 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	return b.Run(ctx)
 }
 
-// reload takes what may change while it runs. A file with an error changes nothing.
-func (g *globals) reload(b *bridge.Bridge, log *slog.Logger) {
+// reload takes what may change while it runs: the routes and the log level. A file with an error changes nothing.
+func (g *globals) reload(b *bridge.Bridge, current *atomic.Pointer[Config], log *slog.Logger) {
 	c, err := g.load(needAll)
+	var up bridge.Routes
 	if err == nil {
-		var up bridge.Routes
-		if up, err = c.upRoutes(); err == nil {
-			b.SetRoutes(up)
-			g.setLevel(c)
-			log.Info("reread the routes from local topics and the log level; everything else needs a restart")
-			return
-		}
+		up, err = c.upRoutes()
 	}
-	log.Error("the configuration was not reread", "why", err)
+	if err != nil {
+		log.Error("the configuration was not reread", "why", err)
+		return
+	}
+	next := *current.Load()
+	next.Routes = c.Routes
+	current.Store(&next)
+	b.SetRoutes(up)
+	g.setLevel(c)
+	log.Info("reread the routes and the log level; everything else needs a restart")
 }
 
 // notify tells systemd; elsewhere it does nothing.
@@ -112,9 +120,6 @@ func notify(log *slog.Logger, state string) {
 
 // bridgeConfig makes of the configuration what package bridge wants.
 func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, error) {
-	if c.Local.Broker != "" {
-		return bridge.Config{}, usagef("local.broker: an existing local broker is not built yet; use local.listen, the embedded one")
-	}
 	up, err := c.upRoutes()
 	if err != nil {
 		return bridge.Config{}, err
@@ -127,9 +132,8 @@ func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, erro
 		return bridge.Config{}, usagef("routes: %w", err)
 	}
 	cfg := bridge.Config{
-		Path:   c.Path.Mode,
-		Up:     up,
-		Target: c.target,
+		Path: c.Path.Mode,
+		Up:   up,
 		Local: bridge.LocalConfig{
 			Listen: c.Local.Listen, Username: c.Local.Username, Password: c.Local.Password.Reveal(), Log: log,
 		},

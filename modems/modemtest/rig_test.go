@@ -55,9 +55,7 @@ func newBroker(t testing.TB, refuse bool) *broker {
 			t.Fatal(err)
 		}
 	}
-	if !refuse { // mochi v2.7.9 closes while a client that it has refused is still being let in, which is a race
-		t.Cleanup(func() { b.server.Close() })
-	}
+	// It is never closed: mochi v2.7.9 races, and may deadlock, when clients come or go while it closes.
 	host, port, err := net.SplitHostPort(l.Address())
 	if err != nil {
 		t.Fatal(err)
