@@ -11,7 +11,7 @@ func newCheckCmd(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Read the configuration and say every error with its line; connects to nothing",
-		Args:  cobra.NoArgs,
+		Args:  onlyConfig,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := g.load(needAll)
 			if err != nil {

@@ -74,6 +74,10 @@ func printError(w io.Writer, err error) {
 		fmt.Fprintln(w, list.Error())
 		return
 	}
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(w, "atbridge: interrupted")
+		return
+	}
 	fmt.Fprintln(w, "atbridge: "+strings.TrimSpace(err.Error()))
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -58,6 +59,7 @@ Exit codes: 0 done, 1 the modem or the broker refused, 2 usage or configuration,
 4 the port cannot be opened or was lost, 5 not delivered, 70 a fault of atbridge itself.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       strings.TrimPrefix(versionLine(), "atbridge "),
 		Args:          cobra.ArbitraryArgs,
 		RunE: func(root *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -82,6 +84,14 @@ Exit codes: 0 done, 1 the modem or the broker refused, 2 usage or configuration,
 		root.AddCommand(sub(g))
 	}
 	return root
+}
+
+// onlyConfig is for commands whose one input is the configuration: who names the file as an argument is told how.
+func onlyConfig(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usagef("%s takes no argument; write: atbridge %s --config %s", cmd.Name(), cmd.Name(), shown(args[0]))
 }
 
 // run is main without the process: it returns the exit code.

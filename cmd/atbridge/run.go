@@ -30,7 +30,7 @@ func newRunCmd(g *globals) *cobra.Command {
 A port, network or broker that is missing is waited for: the log and atbridge status say what is missing.
 SIGHUP rereads the routes and the log level.`,
 		Example: "  atbridge run --config /etc/atbridge/atbridge.yaml",
-		Args:    cobra.NoArgs,
+		Args:    onlyConfig,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := g.load(needAll)
 			if err != nil {
