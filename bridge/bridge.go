@@ -82,6 +82,7 @@ func New(cfg Config) (*Bridge, error) {
 	if b.outbox, err = OpenOutbox(cfg.Queue); err != nil {
 		return nil, err
 	}
+	cfg.Local.Room = b.outbox.Room // a full queue holds its publishers for a while
 	if b.local, err = StartLocal(cfg.Local, b.accept); err != nil {
 		return nil, errors.Join(err, b.outbox.Close())
 	}
