@@ -59,6 +59,7 @@ type Outbox struct {
 	mu       sync.Mutex
 	journal  *journal // replaced by the committer after an error
 	broken   error    // why nothing can be stored at present
+	readable bool     // nothing can be stored, but what is can be read
 	closed   bool
 	closeErr error
 	items    []item // ascending ids, one for each message on the disk; holes are settled
@@ -281,8 +282,11 @@ func (o *Outbox) Next(ctx context.Context) (*Entry, error) {
 			return nil, ErrClosed
 		}
 		o.expire()
-		it := o.oldestWaiting()
-		if it == nil || o.broken != nil {
+		var it *item
+		if o.broken == nil || o.readable {
+			it = o.oldestWaiting()
+		}
+		if it == nil {
 			ready := o.ready.wait()
 			o.mu.Unlock()
 			select {
@@ -338,7 +342,7 @@ func (o *Outbox) unread(taken item, from *journal, err error) {
 	}
 	it := &o.items[i]
 	switch {
-	case o.broken != nil || from != o.journal || it.index != taken.index: // it moved while we looked
+	case o.broken != nil && !o.readable || from != o.journal || it.index != taken.index: // it moved while we looked
 		it.attempts--
 		o.giveBack(it)
 	case systemError(err):

@@ -164,22 +164,29 @@ const (
 	reopenMost  = 5 * time.Second
 )
 
-// reopen tries until the journal can be opened and written. If the outbox is closed meanwhile, it tries once more.
+// reopen tries until the journal can be opened and written. If the outbox is closed meanwhile, it tries once more. A
+// journal that can be read but not written, as on a full disk, still hands out messages: to deliver them is what makes
+// room.
 func (o *Outbox) reopen() bool {
 	for wait := reopenFirst; ; wait = min(2*wait, reopenMost) {
-		o.journal.close() // what it returns is no news
 		closing := false
 		select {
 		case <-time.After(wait):
 		case <-o.quit:
 			closing = true
 		}
+		o.setReadable(false)
+		o.journal.close() // what it returns is no news
 		err := o.open()
 		if err == nil {
 			b, _ := o.take()
 			b.probe = true
-			if err = o.store(b); err != nil {
+			if err = o.release(b.settled); err == nil {
+				err = o.store(b)
+			}
+			if err != nil {
 				o.fail(b, err)
+				o.setReadable(true)
 			}
 		}
 		o.mu.Lock()
@@ -198,6 +205,46 @@ func (o *Outbox) reopen() bool {
 			return false
 		}
 	}
+}
+
+func (o *Outbox) setReadable(yes bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.readable = yes
+	if yes {
+		o.ready.fire()
+	}
+}
+
+// release drops the segments in front whose messages are all settled, though that could not be written down yet:
+// without its segment no message comes again, and on a full disk there is room for the note only afterwards.
+func (o *Outbox) release(settled []settlement) error {
+	gone := map[uint64]int{}
+	for _, s := range settled {
+		if s.index > 0 {
+			gone[o.journal.segs.base(s.index)]++
+		}
+	}
+	bases := o.journal.segs.all()
+	first := 0
+	for first < len(bases)-1 && o.live[bases[first]] == gone[bases[first]] {
+		first++
+	}
+	if first == 0 {
+		return nil
+	}
+	if err := o.journal.truncate(bases[first]); err != nil {
+		return err
+	}
+	for _, base := range bases[:first] {
+		delete(o.live, base)
+	}
+	for i := range settled {
+		if settled[i].index < bases[first] {
+			settled[i].index = 0
+		}
+	}
+	return nil
 }
 
 // tidy gives disk space back: it drops the segments in front in which nothing is live. When the oldest live messages

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -194,4 +195,64 @@ func TestOutboxCloseWhileTheDiskFails(t *testing.T) {
 	if got := payloads(t, o); !slices.Equal(got, []string{"0", "1"}) {
 		t.Errorf("left: %v", got)
 	}
+}
+
+// A full disk takes no new message and no note of a delivery. The messages on it are delivered all the same, and give
+// their space back: the first note that can be written again is written then.
+func TestOutboxDrainsOnAFullDisk(t *testing.T) {
+	const messages = 400
+	dir := t.TempDir()
+	d := newBreakableDisk()
+	o := openOutbox(t, OutboxConfig{Dir: dir, MaxBytes: 1 << 20, disk: d}) // segments of 64 KiB
+	for i := range messages {
+		m := numbered(i)
+		m.Payload = append(m.Payload, make([]byte, 1000)...)
+		putWait(t, o, m)
+	}
+	before := len(segmentFiles(t, dir))
+	full := error(syscall.ENOSPC)
+	d.fail.Store(&full)
+	refused := make(chan error, 1)
+	o.Put(numbered(messages), func(err error) { refused <- err })
+	if err := <-refused; !errors.Is(err, ErrStore) {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	for i := range messages {
+		e, err := o.Next(ctx)
+		if err != nil {
+			t.Fatalf("message %d: %v (%v)", i, err, o.Stats().Broken)
+		}
+		if err := e.Delivered(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for len(segmentFiles(t, dir)) >= before {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%d segments still, and there were %d", len(segmentFiles(t, dir)), before)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	d.fail.Store(nil)
+	if err := o.Room(ctx, numbered(messages)); err != nil {
+		t.Fatal(err)
+	}
+	putWait(t, o, numbered(messages))
+	closeOutbox(t, o)
+	o = openOutbox(t, OutboxConfig{Dir: dir})
+	defer closeOutbox(t, o)
+	if s := o.Stats(); s.Messages != 1 {
+		t.Errorf("%d messages after a restart, want the last one", s.Messages)
+	}
+}
+
+func segmentFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "log", "*.wal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }

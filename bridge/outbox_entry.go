@@ -73,6 +73,8 @@ type QueueStats struct {
 	Rejected int // refused because the queue was full
 	Dropped  int // by drop-oldest, max_age or by hand
 	Damaged  int // records that could not be read
+
+	Broken error // why nothing can be stored at present; nil: it can
 }
 
 // Stats returns the state of the queue.
@@ -80,6 +82,9 @@ func (o *Outbox) Stats() QueueStats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := o.stats
+	if o.broken != nil {
+		s.Broken = fmt.Errorf("%w, new messages are refused: %w", ErrStore, o.broken)
+	}
 	for _, it := range o.items {
 		if it.state == waiting || it.state == inFlight {
 			s.Oldest = time.Unix(0, it.arrival)

@@ -120,6 +120,9 @@ func (b *Bridge) Status() Status {
 		s.Network = NetworkStatus{n.Registered, n.Roaming, n.Operator, n.RSSI, n.Address}
 		s.Line = b.line.add(b.modem.Counters())
 	}
+	if q.Broken != nil && s.Reason == "" {
+		s.Reason = q.Broken.Error()
+	}
 	s.Queue = QueueStatus{Messages: q.Messages - q.Poisoned, Bytes: q.Bytes, Poisoned: q.Poisoned, Rejected: q.Rejected, Dropped: q.Dropped}
 	if !q.Oldest.IsZero() {
 		s.Queue.OldestSeconds = max(0, time.Since(q.Oldest).Round(time.Millisecond).Seconds())
