@@ -28,7 +28,10 @@ func TestOutboxDirectory(t *testing.T) {
 	o := openOutbox(t, OutboxConfig{Dir: missing})
 	putWait(t, o, numberedUpTo(10)...)
 	closeOutbox(t, o)
-	must(t, filepath.WalkDir(missing, func(name string, d os.DirEntry, err error) error {
+	must(t, filepath.WalkDir(missing, func(name string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
 		info, err := os.Lstat(name)
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %v: others can read it", name, info.Mode())

@@ -54,8 +54,7 @@ const maxEarly = deliveryQueue / 2
 // keepEarly keeps the messages that a session of an earlier run pushes, from the first moment on: the module has
 // acknowledged them, and nobody else will send them again. The first session of this run hands them on.
 func (m *Modem) keepEarly(prefix string) {
-	var stop func()
-	stop = m.router.on(func(l atcmd.Line) {
+	stop := m.router.on(func(l atcmd.Line) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if len(m.early) == maxEarly {
