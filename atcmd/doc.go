@@ -51,6 +51,7 @@
 //	grammar.go   what a dialect adds to V.250; which line belongs to whom
 //	command.go   Command, its builders, and the one quoting function
 //	engine.go    Engine: Do, Exclusive, Use, URCs, Close
+//	inbox.go     what the reader leaves for the loop
 //	loop.go      the loop behind it, and resync.go: how it gets back in step
 //	params.go    "+CSQ: 20,99" -> fields
 //	errors.go, cmee.go  what can go wrong, with the words of 27.007 and 27.005

@@ -112,7 +112,8 @@ type request struct {
 	prompted bool // payload written
 }
 
-// New starts an engine on port, which it owns from now on: nobody else reads, writes or closes it.
+// New starts an engine on port, which it owns from now on: nobody else reads, writes or closes it. A Write of
+// port must come back, with an error if it is stuck (package tty does): the loop waits for it.
 func New(port io.ReadWriteCloser, opts ...Option) *Engine {
 	e := &Engine{
 		port:     port,

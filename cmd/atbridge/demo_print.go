@@ -27,11 +27,7 @@ func (d *demo) say(who, format string, args ...any) {
 
 // wire shows the AT traffic, each line beside what it brings about.
 func (d *demo) wire(sent bool, text []byte) {
-	arrow := "<-"
-	if sent {
-		arrow = "->"
-	}
-	d.say(arrow, "%s", atcmd.Printable(text))
+	d.say(arrow(sent), "%s", atcmd.Printable(text))
 }
 
 // summary prints the count, and is an error if something is missing.

@@ -88,10 +88,14 @@ func wireTap(w io.Writer, on bool) atcmd.Tap {
 		return nil
 	}
 	return func(sent bool, text []byte) {
-		arrow := "<-"
-		if sent {
-			arrow = "->"
-		}
-		fmt.Fprintf(w, "%s %s\n", arrow, atcmd.Printable(text))
+		fmt.Fprintf(w, "%s %s\n", arrow(sent), atcmd.Printable(text))
 	}
+}
+
+// arrow points from the host to the modem for what was sent.
+func arrow(sent bool) string {
+	if sent {
+		return "->"
+	}
+	return "<-"
 }

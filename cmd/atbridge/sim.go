@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/atbridge/atbridge/atcmd"
 	"github.com/atbridge/atbridge/modems/modemsim"
 )
 
@@ -38,14 +37,7 @@ Faults:
 				cfg.Map[from] = to
 			}
 			if wire, _ := g.flagOrEnv("wire"); wire == "true" || wire == "1" {
-				out := cmd.ErrOrStderr()
-				cfg.Wire = func(fromHost bool, p []byte) {
-					arrow := "<-"
-					if fromHost {
-						arrow = "->"
-					}
-					fmt.Fprintf(out, "%s %s\n", arrow, atcmd.Printable(p))
-				}
+				cfg.Wire = wireTap(cmd.ErrOrStderr(), true)
 			}
 			return runSim(cmd, cfg, link)
 		},
