@@ -20,6 +20,7 @@
 // wrong: mend it first.
 //
 //	session.go            what a live MQTT session is, whoever encodes it
+//	native.go             what every session of a module's own MQTT stack shares
 //	driver.go             Driver, and finding the right one
 //	modem.go, startup.go  Modem and Attach
 //	router.go             URCs to whom they concern

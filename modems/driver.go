@@ -13,8 +13,18 @@ import (
 type Driver struct {
 	Name string
 
+	// Flavour is which of the firmwares this Driver speaks to, where there are several that differ in their commands.
+	Flavour string
+
 	// Models are the beginnings of the +CGMM (or ATI) model names that the driver takes, without regard to case.
 	Models []string
+
+	// Probe asks which flavour of the firmware this is and returns the Driver for it; nil: there is one only.
+	Probe func(ctx context.Context, c atcmd.Commander, id Identity) (*Driver, error)
+
+	// Messages begins the URC that carries a message from the broker. One may come before anybody is ready for it,
+	// because the module's session survives the host.
+	Messages string
 
 	// Grammar is the dialect, as a session that survived a restart of the host would have left it.
 	Grammar atcmd.Grammar

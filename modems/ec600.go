@@ -17,9 +17,10 @@ import (
 // Logs of an EC600S, an EC800M and an EC200U show where firmware differs from them.
 func init() {
 	Register(&Driver{
-		Name:    "ec600",
-		Models:  []string{"EC600", "EC800", "EC200", "EG800", "EG912", "EG915"},
-		Grammar: quectelGrammar(true, false, 0),
+		Name:     "ec600",
+		Models:   []string{"EC600", "EC800", "EC200", "EG800", "EG912", "EG915"},
+		Messages: "+QMTRECV:",
+		Grammar:  quectelGrammar(true, false, 0),
 		Setup: []atcmd.Command{
 			atcmd.Set("+QISDE", 0), // no echo of socket payloads; the default is 1 (TCP 2.2.16)
 		},

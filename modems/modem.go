@@ -85,7 +85,7 @@ func Attach(ctx context.Context, port io.ReadWriteCloser, o Options) (*Modem, er
 	}
 	m := &Modem{opts: o, log: o.Log}
 	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(o.Tap))
-	m.keepEarly("+QMTRECV:")
+	m.keepEarly()
 	go m.router.run(m.engine.URCs())
 	if err := m.start(ctx); err != nil {
 		m.Close()

@@ -67,8 +67,7 @@ func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Se
 	}
 	s := newQuectelSession(m, q, cfg.Window)
 	if err := quectelOpen(ctx, m, cfg); err != nil {
-		s.end(err)
-		s.stop()
+		s.abandon(err)
 		return nil, err
 	}
 	if err := quectelConnect(ctx, m, s, cfg); err != nil {

@@ -53,7 +53,13 @@ const maxEarly = deliveryQueue / 2
 
 // keepEarly keeps the messages that a session of an earlier run pushes, from the first moment on: the module has
 // acknowledged them, and nobody else will send them again. The first session of this run hands them on.
-func (m *Modem) keepEarly(prefix string) {
+func (m *Modem) keepEarly() {
+	var prefixes []string
+	for _, d := range registry {
+		if d.Messages != "" {
+			prefixes = append(prefixes, d.Messages)
+		}
+	}
 	stop := m.router.on(func(l atcmd.Line) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -62,7 +68,7 @@ func (m *Modem) keepEarly(prefix string) {
 			return
 		}
 		m.early = append(m.early, l)
-	}, prefix)
+	}, prefixes...)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stopEarly = stop

@@ -10,7 +10,7 @@ import (
 type Message struct {
 	Topic   string
 	Payload []byte
-	QoS     byte // 0 or 1; 2 is carried as 1
+	QoS     byte // 0 to 2; where the host encodes MQTT itself, 2 is carried as 1
 	Retain  bool
 }
 

@@ -31,6 +31,11 @@ func (m *Modem) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.Probe != nil {
+		if d, err = d.Probe(ctx, m, m.Identity()); err != nil {
+			return fmt.Errorf("asking for the flavour of the firmware: %w", err)
+		}
+	}
 	m.driver = d
 	if err := m.engine.Use(ctx, d.Grammar); err != nil {
 		return err
