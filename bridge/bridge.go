@@ -38,6 +38,10 @@ type ModemConfig struct {
 	Port    string // its name, for people
 	Open    func(ctx context.Context) (port io.ReadWriteCloser, urcPort string, err error)
 	Options modems.Options
+
+	// Search looks for the baud rate of a port that Open has given, after nothing on it has answered; nil: it is not
+	// searched for.
+	Search func(ctx context.Context, port io.ReadWriteCloser, say func(string)) error
 }
 
 // Target is where messages go.
@@ -58,6 +62,7 @@ type Bridge struct {
 	down     atomic.Pointer[Routes]
 	replaced chan struct{} // holds a token after SetRoutes
 	backoff  backoff
+	silent   bool   // nothing has answered on the port; only the supervisor touches it
 	attached string // the file that says: a modem is attached and was not yet let go in order
 
 	mu     sync.Mutex

@@ -75,7 +75,13 @@ func (b *Bridge) cycle(ctx context.Context) error {
 	if killed {
 		o.Quiet = quietAfterCrash
 	}
+	if search := b.cfg.Modem.Search; b.silent && search != nil {
+		if err := search(ctx, port, o.Progress); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", b.cfg.Modem.Port, err), port.Close())
+		}
+	}
 	m, err := modems.Attach(ctx, port, o)
+	b.silent = errors.Is(err, modems.ErrNoAnswer)
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.cfg.Modem.Port, err)
 	}

@@ -93,22 +93,27 @@ func match(model string) *Driver {
 	return best
 }
 
-// choose takes the driver that was named, or the one that fits id.
+// choose takes the driver that was named, if the model does not belong to another, or the one that fits id. A model
+// that no driver claims gets the one that was named, and else Generic.
 func choose(name string, id Identity) (*Driver, error) {
-	if name != "" && name != "auto" {
-		if d := Lookup(name); d != nil {
-			return d, nil
+	fits := match(id.Model)
+	if name == "" || name == "auto" {
+		switch {
+		case fits != nil:
+			return fits, nil
+		case id.Model == "": // it may still be booting
+			return nil, fmt.Errorf("%w: the modem does not say which model it is; name its driver in modem.driver: %s", ErrNoAnswer, strings.Join(Drivers(), ", "))
 		}
+		return Lookup(Generic), nil
+	}
+	named := Lookup(name)
+	if named == nil {
 		return nil, fmt.Errorf("%w: there is no driver %q; there are: %s", ErrUnsupported, name, strings.Join(Drivers(), ", "))
 	}
-	if d := match(id.Model); d != nil {
-		return d, nil
+	if fits != nil && fits != named && name != Generic {
+		return nil, fmt.Errorf("%w: modem.driver is %s, but the modem says that it is a %s: set it to %s, or to auto", ErrUnsupported, name, id.Model, fits.Name)
 	}
-	if id.Model == "" { // it may still be booting
-		return nil, fmt.Errorf("%w: the modem does not say which model it is; name its driver in modem.driver: %s", ErrNoAnswer, strings.Join(Drivers(), ", "))
-	}
-	return nil, fmt.Errorf("%w: no driver knows the model %q of %q; name one of %s in modem.driver",
-		ErrUnsupported, id.Model, id.Manufacturer, strings.Join(Drivers(), ", "))
+	return named, nil
 }
 
 // union is the grammar until the modem is identified: a session that survived the host's restart may already be

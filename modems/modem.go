@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,9 +103,19 @@ func (m *Modem) Do(ctx context.Context, c atcmd.Command) (atcmd.Response, error)
 // DialMQTT opens a session by the module's own MQTT stack.
 func (m *Modem) DialMQTT(ctx context.Context, cfg MQTTConfig) (Session, error) {
 	if m.driver.MQTT == nil {
-		return nil, fmt.Errorf("%w: driver %s knows no MQTT stack on this module", ErrUnsupported, m.driver.Name)
+		return nil, m.lacks("MQTT stack")
 	}
 	return m.driver.MQTT.DialMQTT(ctx, m, cfg)
+}
+
+// lacks says what the driver cannot use on this modem, and what to do about it.
+func (m *Modem) lacks(what string) error {
+	if m.driver.Name != Generic {
+		return fmt.Errorf("%w: driver %s knows no %s on this module", ErrUnsupported, m.driver.Name, what)
+	}
+	id := m.Identity()
+	return fmt.Errorf("%w: no driver knows the model %q of %q, so its %s cannot be used; if it speaks as a known module does, name that one in modem.driver: %s",
+		ErrUnsupported, id.Model, id.Manufacturer, what, strings.Join(Drivers(), ", "))
 }
 
 // Driver is the name of the driver in use.

@@ -119,8 +119,21 @@ func (p *Port) Read(b []byte) (int, error) {
 		return n, nil
 	case p.closed.Load():
 		return n, os.ErrClosed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, err
 	}
 	return n, fmt.Errorf("%s was unplugged or has hung up: %w", p.device, err)
+}
+
+// SetReadDeadline ends a Read that waits at t with os.ErrDeadlineExceeded; the zero time: never.
+func (p *Port) SetReadDeadline(t time.Time) error { return p.node.SetReadDeadline(t) }
+
+// SetBaud changes the rate at once; what has not been sent yet may go out at either.
+func (p *Port) SetBaud(baud int) error {
+	if err := p.serial.SetMode(&serial.Mode{BaudRate: baud}); err != nil {
+		return openError(p.device, baud, err)
+	}
+	return nil
 }
 
 // Write sends all of b, or fails with ErrStuck after WriteTimeout; then the port is of no more use and must be closed.

@@ -205,7 +205,6 @@ func TestDaemonWaits(t *testing.T) {
 		reason string
 	}{
 		"missing port": {nil, [2]string{"port: ", "port: /dev/no/such/"}, "does not exist; is the modem plugged in"},
-		"wrong rate":   {nil, [2]string{"baud: 115200", "baud: 9600"}, "is the baud rate right?"},
 		"no SIM":       {[]string{"nosim"}, [2]string{}, "there is no SIM"},
 		"locked SIM":   {[]string{"pin=1234"}, [2]string{}, "the SIM asks for its PIN; set modem.pin"},
 		"no broker":    {nil, [2]string{`broker: "mqtt://`, `broker: "mqtt://no-such-name.`}, "the modem cannot reach"},
@@ -232,6 +231,23 @@ func TestDaemonWaits(t *testing.T) {
 			r.stop()
 		})
 	}
+}
+
+// A modem that is set to another rate is found at it.
+func TestOtherBaudRate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 9600, Faults: []string{"wrongbaud=57600"}})
+	r.start()
+	r.online()
+	publish(t, mustClient(t, r.local(), "sensor"), "sensors/t", 0)
+	eventually(t, "the message", 20*time.Second, func() bool {
+		s, err := r.status()
+		return err == nil && s.Counters.UpDelivered == 1
+	})
+	if log := r.log.String(); !strings.Contains(log, "configured=9600 found=57600") {
+		t.Error(log)
+	}
+	r.stop()
 }
 
 // The daemon's page for monitoring.

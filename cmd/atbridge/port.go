@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -71,15 +72,36 @@ func openPort(m *Modem) (port *tty.Port, urcPort string, err error) {
 	return port, urcPort, err
 }
 
-// opener is openPort for the bridge, which reopens it for ever.
-func opener(m *Modem) func(context.Context) (io.ReadWriteCloser, string, error) {
-	return func(context.Context) (io.ReadWriteCloser, string, error) {
-		port, urcPort, err := openPort(m)
-		if err != nil {
-			return nil, "", err
-		}
-		return port, urcPort, nil
+// line is the way to the modem, which the bridge reopens for ever. It remembers the rate at which the modem answered.
+type line struct {
+	modem *Modem
+	baud  int
+	log   *slog.Logger
+}
+
+func newLine(m *Modem, log *slog.Logger) *line { return &line{m, int(m.Baud), log} }
+
+func (l *line) open(context.Context) (io.ReadWriteCloser, string, error) {
+	m := *l.modem
+	m.Baud = Baud(l.baud)
+	port, urcPort, err := openPort(&m)
+	if err != nil {
+		return nil, "", err
 	}
+	return port, urcPort, nil
+}
+
+// search finds the rate of a modem that was set to another one, or has gone back to its own.
+func (l *line) search(ctx context.Context, port io.ReadWriteCloser, say func(string)) error {
+	baud, err := modems.FindBaud(ctx, port.(*tty.Port), int(l.modem.Baud), say)
+	if err != nil {
+		return err
+	}
+	if baud != l.baud {
+		l.log.Warn("the modem answers at another baud rate; set modem.baud to it", "configured", l.modem.Baud, "found", baud)
+	}
+	l.baud = baud
+	return nil
 }
 
 // wireTap shows the AT traffic, a line for each command or answer.

@@ -145,9 +145,11 @@ func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, erro
 		Changed: func(s bridge.State, reason string) { notify(log, "STATUS="+strings.TrimSpace(string(s)+" "+reason)) },
 	}
 	if m := c.Modem; m != nil {
+		way := newLine(m, log)
 		cfg.Modem = &bridge.ModemConfig{
-			Port: m.Port,
-			Open: opener(m),
+			Port:   m.Port,
+			Open:   way.open,
+			Search: way.search,
 			Options: modems.Options{
 				Driver:     m.Driver,
 				PDP:        modems.PDPConfig{APN: m.APN, User: m.APNUser, Password: m.APNPassword.Reveal(), Auth: m.APNAuth, IP: m.IP},
