@@ -23,6 +23,7 @@ const (
 	qmtCloseTimeout = 30 * time.Second  // MQTT 3.2.3, 3.2.5
 	qmtPacket       = 5                 // <pkt_timeout>, seconds, the default (MQTT 3.2.1)
 	qmtRetries      = 3                 // <retry_times>, the default
+	qmtWill         = 256               // bytes of the will's topic, and of its message (MQTT 3.2.1)
 	// A packet is sent once and retried; then the module gives up. A QMT result that is later than this is lost.
 	qmtResult = (qmtPacket*(qmtRetries+1) + 5) * time.Second
 
@@ -43,13 +44,20 @@ var qmtOpenWords = map[int]string{ // MQTT 3.2.2
 // DialMQTT configures the client, opens the network, and connects. What an earlier run has left open is closed
 // first: configuration is refused while it stands.
 func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Session, error) {
+	var certificates []quectelFile
 	if cfg.TLS != nil {
-		return nil, fmt.Errorf("%w: mqtts on the EC600's own stack; use mqtt://", ErrUnsupported)
+		var err error
+		if certificates, err = quectelCertificates(cfg); err != nil {
+			return nil, err
+		}
 	}
 	for key, value := range map[string]string{"cloud.broker": cfg.Host, "cloud.client_id": cfg.ClientID, "cloud.username": cfg.Username, "cloud.password": cfg.Password} {
 		if _, err := atcmd.Quote(value); err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", ErrUnsupported, key, err)
 		}
+	}
+	if w := cfg.Will; w != nil && (len(w.Topic) > qmtWill || len(w.Payload) > qmtWill) {
+		return nil, fmt.Errorf("%w: a will of more than %d bytes (MQTT 3.2.1)", ErrUnsupported, qmtWill)
 	}
 	if len(cfg.Host) > 100 {
 		return nil, fmt.Errorf("%w: the EC600 takes a host name of at most 100 bytes (MQTT 3.2.2)", ErrUnsupported)
@@ -61,6 +69,11 @@ func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Se
 	grammar, err := quectelConfigure(ctx, m, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("configuring MQTT: %w", err)
+	}
+	if cfg.TLS != nil {
+		if err := quectelSecure(ctx, m, certificates); err != nil {
+			return nil, fmt.Errorf("configuring TLS: %w", err)
+		}
 	}
 	if err := m.engine.Use(ctx, grammar); err != nil {
 		return nil, err
@@ -90,6 +103,7 @@ func quectelConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (atcmd.Gram
 		atcmd.Set("+QMTCFG", "keepalive", quectelClient, min(int(cfg.KeepAlive/time.Second), 3600)),
 		atcmd.Set("+QMTCFG", "session", quectelClient, cfg.CleanSession),
 		atcmd.Set("+QMTCFG", "timeout", quectelClient, qmtPacket, qmtRetries, 0),
+		quectelWill(cfg.Will),
 	} {
 		if _, err := m.Do(ctx, c); err != nil {
 			return atcmd.Grammar{}, err
@@ -128,6 +142,14 @@ func quectelConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (atcmd.Gram
 	return quectelGrammar(counted, !silent, edit), nil
 }
 
+// quectelWill leaves a will behind, or none.
+func quectelWill(w *Message) atcmd.Command {
+	if w == nil {
+		return atcmd.Set("+QMTCFG", "will", quectelClient, 0)
+	}
+	return atcmd.Set("+QMTCFG", "will", quectelClient, 1, min(w.QoS, 2), w.Retain, w.Topic, string(w.Payload))
+}
+
 // quectelOpen opens the network connection. Result 2 means that a client of an earlier run still holds it.
 func quectelOpen(ctx context.Context, m *Modem, cfg MQTTConfig) error {
 	for again := true; ; again = false {
@@ -149,7 +171,11 @@ func quectelOpen(ctx context.Context, m *Modem, cfg MQTTConfig) error {
 			}
 			continue
 		}
-		return fmt.Errorf("the modem cannot reach %s port %d: %s (+QMTOPEN: 0,%d)", cfg.Host, cfg.Port, words(qmtOpenWords, code), code)
+		why := words(qmtOpenWords, code)
+		if code == -1 && cfg.TLS != nil {
+			why += ", or the TLS handshake failed: is cloud.tls.ca_file the broker's authority?"
+		}
+		return fmt.Errorf("the modem cannot reach %s port %d: %s (+QMTOPEN: 0,%d)", cfg.Host, cfg.Port, why, code)
 	}
 }
 

@@ -24,6 +24,7 @@ type MQTTConfig struct {
 	Password     string        // a secret: masked in every log
 	KeepAlive    time.Duration // whole seconds; 0: never ping
 	CleanSession bool
+	Will         *Message // what the broker publishes when the session ends without a DISCONNECT; nil: nothing
 	Window       int // publishes in flight; 0: what the path allows
 }
 

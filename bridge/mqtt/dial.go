@@ -78,6 +78,9 @@ func (s *session) options(cfg modems.MQTTConfig) *paho.ClientOptions {
 	o.SetUsername(cfg.Username)
 	o.SetPassword(cfg.Password)
 	o.SetCleanSession(cfg.CleanSession)
+	if w := cfg.Will; w != nil {
+		o.SetBinaryWill(w.Topic, w.Payload, min(w.QoS, 2), w.Retain)
+	}
 	o.SetAutoAckDisabled(true)
 	o.SetOrderMatters(true)
 	// The one handler, set before CONNECT: a persistent session may deliver before anything is subscribed.

@@ -21,12 +21,14 @@ func TestConnect(t *testing.T) {
 		go func() {
 			c := read[*packets.ConnectPacket](p)
 			if c.ProtocolName != "MQTT" || c.ProtocolVersion != 4 || c.ClientIdentifier != "site7" || c.Username != "u" ||
-				string(c.Password) != "p" || c.Keepalive != 120 || c.CleanSession {
+				string(c.Password) != "p" || c.Keepalive != 120 || c.CleanSession ||
+				!c.WillFlag || c.WillTopic != "w" || string(c.WillMessage) != "\x00gone" || c.WillQos != 1 || !c.WillRetain {
 				t.Errorf("CONNECT: %v", c)
 			}
 			p.send(packets.NewControlPacket(packets.Connack))
 		}()
-		s, err := Dial(t.Context(), p.dial, modems.MQTTConfig{Host: "b", ClientID: "site7", Username: "u", Password: "p", KeepAlive: 2 * time.Minute})
+		s, err := Dial(t.Context(), p.dial, modems.MQTTConfig{Host: "b", ClientID: "site7", Username: "u", Password: "p", KeepAlive: 2 * time.Minute,
+			Will: &modems.Message{Topic: "w", Payload: []byte("\x00gone"), QoS: 1, Retain: true}})
 		if err != nil {
 			t.Fatal(err)
 		}
