@@ -25,7 +25,7 @@ type MQTTConfig struct {
 	KeepAlive    time.Duration // whole seconds; 0: never ping
 	CleanSession bool
 	Will         *Message // what the broker publishes when the session ends without a DISCONNECT; nil: nothing
-	Window       int // publishes in flight; 0: what the path allows
+	Window       int      // publishes in flight; 0: what the path allows
 }
 
 // TLSConfig names the certificates of an mqtts broker, as files.
