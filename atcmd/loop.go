@@ -282,7 +282,7 @@ func hasPrefix(s, prefix string) bool { return len(s) >= len(prefix) && s[:len(p
 // finish gives the command in flight its end; the line is in step.
 func (e *Engine) finish(err error) {
 	e.clock.deadline.Stop()
-	e.scan.prompt = ""
+	e.scan.prompt, e.scan.echo = "", nil
 	r := e.active
 	e.active, e.state = nil, idle
 	r.reply <- err

@@ -127,8 +127,15 @@ func (e *Engine) lateLine(l Line) {
 		}
 	}
 	cmd := &e.resync.cmd
-	if done, _ := final(cmd, l.Head); done || looksFinal(l.Head) {
+	done, _ := final(cmd, l.Head)
+	switch isResult := looksFinal(l.Head); {
+	case e.resync.marked && done && !isResult: // the end that the command declares has overtaken the marker's OK
+		e.stale.Add(1)
+		return
+	case done, e.resync.marked && isResult:
 		e.lateFinal()
+		return
+	case isResult: // the OK on the way to the end that the command declares
 		return
 	}
 	if isEcho(cmd, l.Head) {

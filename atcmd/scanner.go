@@ -49,7 +49,7 @@ type scanner struct {
 func (s *scanner) feed(p []byte, emit func(event)) {
 	for len(p) > 0 {
 		switch {
-		case s.echo != nil:
+		case s.echo != nil && s.atStart():
 			p = s.feedEcho(p, emit)
 		case s.inBlock:
 			p = s.feedBlock(p)
@@ -60,8 +60,11 @@ func (s *scanner) feed(p []byte, emit func(event)) {
 	}
 }
 
+// atStart reports whether no line is in progress.
+func (s *scanner) atStart() bool { return len(s.buf) == 0 && !s.overlong && !s.banner }
+
 func (s *scanner) feedByte(b byte, emit func(event)) {
-	atStart := len(s.buf) == 0 && !s.overlong && !s.banner
+	atStart := s.atStart()
 	switch {
 	case b == '\r' || b == '\n':
 		if b == '\r' && !atStart && !s.hasBlock && !s.overlong && s.announced(b) {
@@ -176,14 +179,16 @@ func (s *scanner) showsPrompt() bool {
 	return !s.hasBlock && strings.TrimRight(string(s.buf), " ") == ">"
 }
 
-// awaitEcho makes the scanner drop payload, of at most its length, if it comes back before anything else does.
+// awaitEcho makes the scanner drop payload, of at most its length, if it comes back where a line may begin.
 func (s *scanner) awaitEcho(payload []byte) { s.echo, s.seen = payload, 0 }
 
-// feedEcho drops what equals the payload that was just written. When something else comes, what was held back is
-// scanned after all, unless it ends at a line end: then the DCE echoed only part of it.
+// feedEcho drops what equals the payload that was just written. A line that begins otherwise, such as a URC between the
+// prompt and the echo, is scanned, and the echo still awaited. When something else comes in the middle, what was held
+// back is scanned after all, unless it ends at a line end: then the DCE echoed only part of it.
 func (s *scanner) feedEcho(p []byte, emit func(event)) []byte {
-	if s.seen == 0 && p[0] == ' ' && (len(s.echo) == 0 || s.echo[0] != ' ') {
-		return p[1:] // the blank of the prompt
+	if s.seen == 0 && len(s.echo) > 0 && p[0] != s.echo[0] {
+		s.feedByte(p[0], emit)
+		return p[1:]
 	}
 	for i, b := range p {
 		if s.seen == len(s.echo) {

@@ -82,14 +82,19 @@ func FuzzScanner(f *testing.F) {
 	f.Add([]byte("\r\n+D: 3\r\nabc\r\n\r\nOK\r\n"), uint8(1))
 	f.Add([]byte("AT\r\r\n> +I: 3,a\r\nb\r\n"), uint8(3))
 	f.Add([]byte("\x00\xff>>\r\n+CME ERROR: 10\r\n"), uint8(2))
+	f.Add([]byte("> \r\n+I: 1,x\r\npay\r\nOK\r\npayload\r\nOK\r\n"), uint8(200))
 	f.Fuzz(func(t *testing.T, p []byte, size uint8) {
-		whole := fmt.Sprint(scan([][]byte{p}, ">", nil))
+		var echo []byte
+		if size > 127 {
+			echo = []byte("payload")
+		}
+		whole := fmt.Sprint(scan([][]byte{p}, ">", echo))
 		var chunks [][]byte
 		for rest := p; len(rest) > 0; {
 			n := min(int(size)%7+1, len(rest))
 			chunks, rest = append(chunks, rest[:n]), rest[n:]
 		}
-		if got := fmt.Sprint(scan(chunks, ">", nil)); got != whole {
+		if got := fmt.Sprint(scan(chunks, ">", echo)); got != whole {
 			t.Fatalf("in pieces of %d: %s\nwhole: %s", size%7+1, got, whole)
 		}
 	})
