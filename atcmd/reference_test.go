@@ -138,6 +138,69 @@ func reference(port io.ReadWriteCloser) (func(string) string, func()) {
 	}, func() { port.Close() }
 }
 
+// idler is a port whose Read returns without a byte, as a serial port with a read timeout does, before each that brings
+// some.
+type idler struct {
+	io.ReadWriteCloser
+	left int
+}
+
+func (p *idler) Read(b []byte) (int, error) {
+	if p.left--; p.left >= 0 {
+		return 0, nil
+	}
+	return p.ReadWriteCloser.Read(b)
+}
+
+// A thousand reads that bring nothing are no reason to close the driver; the reference gives up after a hundred.
+func TestEmptyReads(t *testing.T) {
+	for want, engine := range map[string]func(io.ReadWriteCloser) (func(string) string, func()){"[+CSQ: 20,99]": ours, "closed": reference} {
+		got := ask(t, []exchange{{cmd: "+CSQ", answer: "\r\n+CSQ: 20,99\r\n\r\nOK\r\n"}}, func(port io.ReadWriteCloser) (func(string) string, func()) {
+			return engine(&idler{port, 1000})
+		})
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// URCs keep their order here, whatever their taker does; the reference starts a goroutine for each, so that the second
+// is handled while the first one still is.
+func TestURCOrderBesideReference(t *testing.T) {
+	two := "\r\n+CREG: 1\r\n\r\n+CREG: 2\r\n"
+	synctest.Test(t, func(t *testing.T) {
+		d, port := attest.New(t)
+		overtaken := false
+		second := make(chan struct{})
+		at.New(struct{ io.ReadWriter }{port}, at.WithIndication("+CREG:", func(info []string) {
+			if info[0] == "+CREG: 2" {
+				close(second)
+				return
+			}
+			select {
+			case <-second:
+				overtaken = true
+			case <-time.After(time.Minute):
+			}
+		}))
+		d.SendWhole(two)
+		time.Sleep(2 * time.Minute)
+		d.HangUp()
+		synctest.Wait()
+		if !overtaken {
+			t.Error("the reference has mended its order")
+		}
+	})
+	play(t, func(d *attest.DCE) { d.SendWhole(two) }, func(ctx context.Context, e *atcmd.Engine) {
+		for _, want := range []string{"+CREG: 1", "+CREG: 2"} {
+			time.Sleep(time.Minute)
+			if got := (<-e.URCs()).Head; got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+	})
+}
+
 func verdict(timeout, closed bool) string {
 	switch {
 	case timeout:

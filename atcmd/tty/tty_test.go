@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/atbridge/atbridge/atcmd"
 )
 
 // pty returns a pseudo-terminal's master and the name of its slave.
@@ -131,12 +133,45 @@ func TestStuckWrite(t *testing.T) {
 	_, device := pty(t)
 	p := open(t, device)
 	p.writeTimeout = 50 * time.Millisecond
-	if _, err := p.Write(bytes.Repeat([]byte("x"), 1<<20)); !errors.Is(err, ErrStuck) {
-		t.Error(err)
+	stuck := make(chan error, 1)
+	go func() { _, err := p.Write(bytes.Repeat([]byte("x"), 1<<20)); stuck <- err }()
+	select {
+	case err := <-stuck:
+		if !errors.Is(err, ErrStuck) {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a write hangs")
 	}
 	start := time.Now()
 	p.Close()
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("Close took %v", took)
+	}
+}
+
+// The modem takes no more bytes in the middle of a command: who waits for it, and who waits in the queue, is told.
+func TestStuckWriteEndsTheEngine(t *testing.T) {
+	_, device := pty(t)
+	p := open(t, device)
+	p.writeTimeout = 200 * time.Millisecond
+	e := atcmd.New(p)
+	defer e.Close()
+	told := make(chan error, 3)
+	for range cap(told) {
+		go func() {
+			_, err := e.Do(t.Context(), atcmd.Exec("+X"+strings.Repeat("x", 1<<20)).WithTimeout(time.Minute))
+			told <- err
+		}()
+	}
+	for range cap(told) {
+		select {
+		case err := <-told:
+			if !errors.Is(err, atcmd.ErrClosed) || !errors.Is(err, ErrStuck) {
+				t.Errorf("%.60v...", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("a blocked write hangs whoever waits for it")
+		}
 	}
 }
