@@ -56,4 +56,7 @@
 //	params.go    "+CSQ: 20,99" -> fields
 //	errors.go, cmee.go  what can go wrong, with the words of 27.007 and 27.005
 //	tap.go       the wire as text, secrets masked
+//	transcript/  that text as a file, which plays back
+//	attest/      a modem for tests: scripted, or played from a transcript
+//	tty/         the serial port
 package atcmd

@@ -115,8 +115,7 @@ func (e *Engine) begin(r *request) {
 }
 
 func (e *Engine) write(p []byte, secrets []string) {
-	e.tap.flush(e.inFlight())
-	e.tap.sent(p, secrets)
+	e.tap.sent(p, secrets, e.inFlight())
 	n, err := e.port.Write(p)
 	e.bytesOut.Add(uint64(n))
 	if err != nil {

@@ -7,5 +7,9 @@
 //	go func() { dce.Expect("AT+CSQ\r"); dce.Send("\r\n+CSQ: 20,99\r\n\r\nOK\r\n") }()
 //	resp, err := engine.Do(ctx, atcmd.Exec("+CSQ"))
 //
+// Where the modem's part is a transcript, as a real one has spoken it, Play is that modem:
+//
+//	engine := atcmd.New(attest.Play(t, "testdata/ec600.at"))
+//
 // The line is a net.Pipe, so a test may run in a testing/synctest bubble, where minutes of waiting take no time.
 package attest
