@@ -55,7 +55,7 @@
 //	loop.go      the loop behind it, and resync.go: how it gets back in step
 //	params.go    "+CSQ: 20,99" -> fields
 //	errors.go, cmee.go  what can go wrong, with the words of 27.007 and 27.005
-//	tap.go       the wire as text, secrets masked
+//	tap.go, monitor.go  the wire as text, secrets masked: our own, and that of others
 //	transcript/  that text as a file, which plays back
 //	attest/      a modem for tests: scripted, or played from a transcript
 //	tty/         the serial port

@@ -88,6 +88,9 @@ func (m *Modem) Send(ctx context.Context, req SendRequest) ([]SendAnswer, error)
 	return answers, err
 }
 
+// Typed is the command of a line that a person or a program has typed: its secrets are told by its name.
+func Typed(line string) atcmd.Command { return typed(line) }
+
 // typed makes a command of a line that a person typed. A final result code of a socket command ends it too; V.250
 // does not have those, and a person cannot declare them.
 func typed(line string) atcmd.Command {
@@ -95,7 +98,7 @@ func typed(line string) atcmd.Command {
 	if len(line) >= 2 && strings.EqualFold(line[:2], "AT") {
 		line = line[2:]
 	}
-	return atcmd.Command{Line: line, Secret: typedSecrets(line), Private: private(line), Final: func(l string) (bool, error) {
+	return atcmd.Command{Line: line, Secret: typedSecrets(line), Private: private(line) && !strings.EqualFold(line, "+CPIN?"), Final: func(l string) (bool, error) {
 		switch l {
 		case "OK", "SEND OK", "SHUT OK", "CLOSE OK":
 			return true, nil
@@ -118,13 +121,16 @@ func private(line string) bool {
 	return false
 }
 
-// typedSecrets are the quoted arguments of a command that may hold a secret, and its bare ones for a PIN.
+// typedSecrets are the quoted arguments of a command that may hold a secret, and its bare ones for a PIN. The first
+// argument of a CFG command is the name of what it sets.
 func typedSecrets(line string) (secrets []string) {
 	if !private(line) {
 		return nil
 	}
-	for i, part := range strings.Split(line, `"`) {
-		if i%2 == 1 && part != "" {
+	parts := strings.Split(line, `"`)
+	for i, part := range parts {
+		setting := i == 1 && strings.HasSuffix(strings.ToUpper(parts[0]), "CFG=")
+		if i%2 == 1 && part != "" && !setting {
 			secrets = append(secrets, part)
 		}
 	}

@@ -17,6 +17,8 @@ import (
 var subcommands = []func(*globals) *cobra.Command{
 	newCheckCmd,
 	newDemoCmd,
+	newRecordCmd,
+	newReplayCmd,
 	newRunCmd,
 	newSendCmd,
 	newSimCmd,
