@@ -16,10 +16,17 @@ type Driver struct {
 	// Flavour is which of the firmwares this Driver speaks to, where there are several that differ in their commands.
 	Flavour string
 
+	// Title, TLS and Checked stand in the table of modems: what the driver is for, what the module's own stack can do
+	// of TLS, and what all of this rests on.
+	Title, TLS, Checked string
+
 	// Models are the beginnings of the +CGMM (or ATI) model names that the driver takes, without regard to case.
 	Models []string
 
-	// Probe asks which flavour of the firmware this is and returns the Driver for it; nil: there is one only.
+	// Flavours are the Drivers that Probe chooses from; none: there is one flavour only, this Driver itself.
+	Flavours []*Driver
+
+	// Probe asks which flavour of the firmware this is.
 	Probe func(ctx context.Context, c atcmd.Commander, id Identity) (*Driver, error)
 
 	// Messages begins the URC that carries a message from the broker. One may come before anybody is ready for it,
@@ -47,6 +54,9 @@ type Driver struct {
 // MQTTDialer opens a session by the module's own MQTT stack.
 type MQTTDialer interface {
 	DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Session, error)
+
+	// Limits are those of a session on the best firmware.
+	Limits() Limits
 }
 
 var registry []*Driver

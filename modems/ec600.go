@@ -18,6 +18,9 @@ import (
 func init() {
 	Register(&Driver{
 		Name:     "ec600",
+		Title:    "Quectel EC600 (S, N, U, M) and relatives that speak QMT commands",
+		TLS:      "1.2, own authority and client certificate; dates are not checked",
+		Checked:  "documentation and published logs of an EC600S, an EC800M and an EC200U, through the simulator; no module of our own yet",
 		Models:   []string{"EC600", "EC800", "EC200", "EG800", "EG912", "EG915"},
 		Messages: "+QMTRECV:",
 		Grammar:  quectelGrammar(true, false, 0),

@@ -4,4 +4,10 @@ package modems
 // type. It knows no MQTT stack and no socket.
 const Generic = "generic"
 
-func init() { Register(&Driver{Name: Generic}) }
+func init() {
+	Register(&Driver{
+		Name:    Generic,
+		Title:   "any other, by 27.007 alone: enough for `send` and to see it register, not for `run`",
+		Checked: "documentation",
+	})
+}

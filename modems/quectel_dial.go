@@ -16,6 +16,11 @@ type quectelMQTT struct {
 	window  int // unacknowledged publishes; one more is answered with ERROR
 }
 
+// Limits of AT+QMTPUBEX.
+func (q quectelMQTT) Limits() Limits {
+	return Limits{Topic: quectelMaxTopic, Payload: q.payload, Window: q.window}
+}
+
 const (
 	quectelClient = 0 // <client_idx>, 0 to 5
 

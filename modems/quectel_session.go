@@ -38,7 +38,7 @@ type quectelSession struct {
 func newQuectelSession(m *Modem, q quectelMQTT, window int) *quectelSession {
 	s := &quectelSession{}
 	s.begin(m, nativeSpec{
-		limits:  Limits{Topic: quectelMaxTopic, Payload: q.payload, Window: q.window},
+		limits:  q.Limits(),
 		command: "AT+QMTPUBEX",
 		result:  qmtResult,
 		send:    s.send,

@@ -74,9 +74,26 @@ func (y *tally) distinct() int {
 // Messages go up and commands come down at the same time, at QoS 1, with payloads of every byte value: none missing,
 // none changed, none twice, in order, and the line as clean as a line can be.
 func TestUpAndDown(t *testing.T) {
-	const up, down = 1000, 200
 	t.Parallel()
-	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 460800, RTT: 20 * time.Millisecond})
+	upAndDown(t, modemsim.Config{Model: "ec600", Baud: 460800, RTT: 20 * time.Millisecond})
+}
+
+// TestConformance does the same for every simulated module at the rate that modules are delivered with. It takes
+// minutes, so scripts/conformance.sh asks for it.
+func TestConformance(t *testing.T) {
+	if os.Getenv("ATBRIDGE_CONFORMANCE") == "" {
+		t.Skip("it takes minutes; scripts/conformance.sh runs it")
+	}
+	for _, model := range modemsim.Models() {
+		t.Run(model, func(t *testing.T) {
+			upAndDown(t, modemsim.Config{Model: model, Baud: 115200, RTT: 20 * time.Millisecond})
+		})
+	}
+}
+
+func upAndDown(t *testing.T, sim modemsim.Config) {
+	const up, down = 1000, 200
+	r := newRig(t, sim)
 	r.start()
 	r.online()
 	atCloud, atHouse := newTally(), newTally()
@@ -84,6 +101,7 @@ func TestUpAndDown(t *testing.T) {
 	collect(t, cloud, "site7/sensors/#", atCloud.got)
 	collect(t, house, "commands/#", atHouse.got)
 
+	start := time.Now()
 	var sending sync.WaitGroup
 	sending.Go(func() {
 		for n := range down {
@@ -100,7 +118,8 @@ func TestUpAndDown(t *testing.T) {
 		}
 	}
 	sending.Wait()
-	eventually(t, "all to arrive", 90*time.Second, func() bool { return atCloud.distinct() == up && atHouse.distinct() == down })
+	eventually(t, "all to arrive", 3*time.Minute, func() bool { return atCloud.distinct() == up && atHouse.distinct() == down })
+	took := time.Since(start)
 	for name, y := range map[string]*tally{"up": atCloud, "down": atHouse} {
 		if len(y.garbage) > 0 {
 			t.Errorf("%s: changed: %v", name, y.garbage)
@@ -123,6 +142,8 @@ func TestUpAndDown(t *testing.T) {
 	if l := s.Line; l.Timeouts+l.StaleAnswers+l.UnexpectedLines+l.Resyncs > 0 {
 		t.Errorf("the line was not clean: %s", asJSON(l))
 	}
+	t.Logf("| %s | %d of %d | %d of %d | %d | %d | %.1f s |", sim.Model, atCloud.distinct(), up, atHouse.distinct(), down,
+		len(atCloud.garbage)+len(atHouse.garbage), len(atCloud.order)-up+len(atHouse.order)-down, took.Seconds())
 	if c := s.Counters; c.UpAccepted != up || c.UpDelivered != up || c.DownReceived != down || c.DownDelivered != down {
 		t.Errorf("counters: %s", asJSON(c))
 	}
