@@ -25,7 +25,7 @@ func (m *Monitor) FromHost(p []byte) {
 	}
 	for _, b := range p {
 		m.host = append(m.host, b)
-		if b == '\r' || len(m.host) >= maxLine {
+		if b == '\r' && !m.data || len(m.host) >= maxLine {
 			m.sent()
 		}
 	}

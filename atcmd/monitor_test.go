@@ -19,7 +19,7 @@ func TestMonitor(t *testing.T) {
 		"a payload":             {[]string{">AT+S=5\r", "<\r\n> ", ">he", ">llo", "<\r\nSEND OK\r\n"}, []string{">AT+S=5\r", "<\r\n> ", ">hello", "<\r\nSEND OK\r\n"}},
 		"a prompt alone":        {[]string{">AT+S=5\r", "<\r\n>", ">hello", "< \r\nOK\r\n"}, []string{">AT+S=5\r", "<\r\n>", ">hello", "< \r\n", "<OK\r\n"}},
 		"a payload like a line": {[]string{">AT+S=2\r", "<\r\n> ", ">AT", "<\r\nOK\r\n"}, []string{">AT+S=2\r", "<\r\n> ", ">AT", "<\r\nOK\r\n"}},
-		"a file":                {[]string{">AT+F\r", "<\r\nCONNECT\r\n", ">AT\r\nx", "<\r\nOK\r\n"}, []string{">AT+F\r", "<\r\nCONNECT\r\n", ">AT\r", ">\nx", "<\r\nOK\r\n"}},
+		"a file":                {[]string{">AT+F\r", "<\r\nCONNECT\r\n", ">AT\r\nx", "<\r\nOK\r\n"}, []string{">AT+F\r", "<\r\nCONNECT\r\n", ">AT\r\nx", "<\r\nOK\r\n"}},
 		"a secret that returns": {[]string{">AT+P=hunter2\r", "<\r\nOK\r\n", "<\r\n+Q: hunter2\r\n"}, []string{">AT+P=***\r", "<\r\nOK\r\n", "<\r\n+Q: ***\r\n"}},
 		"a private answer":      {[]string{">AT+P?\r", "<\r\n+P: hunter3\r\n"}, []string{">AT+P?\r", "<\r\n+P: ***\r\n"}},
 		"the rest":              {[]string{"<\xfe\xff", ">AT"}, []string{"<\xfe\xff", ">AT"}},

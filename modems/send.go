@@ -98,7 +98,7 @@ func typed(line string) atcmd.Command {
 	if len(line) >= 2 && strings.EqualFold(line[:2], "AT") {
 		line = line[2:]
 	}
-	return atcmd.Command{Line: line, Secret: typedSecrets(line), Private: private(line) && !strings.EqualFold(line, "+CPIN?"), Final: func(l string) (bool, error) {
+	return atcmd.Command{Line: line, Secret: typedSecrets(line), Private: private(line), Final: func(l string) (bool, error) {
 		switch l {
 		case "OK", "SEND OK", "SHUT OK", "CLOSE OK":
 			return true, nil
@@ -109,33 +109,49 @@ func typed(line string) atcmd.Command {
 	}}
 }
 
-// Commands whose arguments or answers hold PINs and passwords.
-var secretive = []string{"+CPIN", "+CPWD", "+CLCK", "+QICSGP", "+CGAUTH", "+QMTCONN", "+QMTCFG", "+LMQTTCONN", "+LMQTTCFG", "+MCONFIG", "+CSTT"}
+// Commands whose arguments hold PINs and passwords. The first plain arguments in quotes do not: APN, client id, the name
+// of a setting. tells: an answer may hold one, too.
+var secretive = []struct {
+	name  string
+	plain int
+	tells bool
+}{
+	{"+CPIN", 0, false}, {"+CPWD", 0, false}, {"+CLCK", 0, false}, {"+CGAUTH", 0, true}, {"+QICSGP", 1, true}, {"+CSTT", 1, true},
+	{"+QMTCONN", 1, false}, {"+QMTCFG", 1, true}, {"+LMQTTCONN", 1, false}, {"+LMQTTCFG", 1, true}, {"+MCONFIG", 1, true},
+}
 
+// private reports whether the answer to a typed line may hold a secret.
 func private(line string) bool {
-	for _, name := range secretive {
-		if strings.Contains(strings.ToUpper(line), name) {
+	for _, s := range secretive {
+		if s.tells && strings.Contains(strings.ToUpper(line), s.name) {
 			return true
 		}
 	}
 	return false
 }
 
-// typedSecrets are the quoted arguments of a command that may hold a secret, and its bare ones for a PIN. The first
-// argument of a CFG command is the name of what it sets.
+// typedSecrets are the quoted arguments of a command that may hold a secret, and its bare ones for a PIN.
 func typedSecrets(line string) (secrets []string) {
-	if !private(line) {
+	plain := -1
+	for _, s := range secretive {
+		if strings.Contains(strings.ToUpper(line), s.name) {
+			plain = s.plain
+			if strings.Contains(line, ";") { // others may stand before it
+				plain = 0
+			}
+			break
+		}
+	}
+	if plain < 0 {
 		return nil
 	}
-	parts := strings.Split(line, `"`)
-	for i, part := range parts {
-		setting := i == 1 && strings.HasSuffix(strings.ToUpper(parts[0]), "CFG=")
-		if i%2 == 1 && part != "" && !setting {
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 && i/2 >= plain && part != "" {
 			secrets = append(secrets, part)
 		}
 	}
-	if _, pin, ok := strings.Cut(line, "+CPIN="); ok && !strings.Contains(pin, `"`) {
-		secrets = append(secrets, pin)
+	if _, pin, ok := strings.Cut(strings.ToUpper(line), "+CPIN="); ok && !strings.Contains(pin, `"`) {
+		secrets = append(secrets, line[len(line)-len(pin):])
 	}
 	return secrets
 }

@@ -2,7 +2,7 @@
 // by any atcmd.Tap, read by people, played back by `atbridge replay` and, in tests, by attest.Play.
 //
 //	# firmware: EC600SCNLAR01A20M08
-//	# source: atbridge record, 2026-01-05T10:00:00Z, /dev/ttyUSB2 at 115200 baud
+//	# source: recorded by atbridge v0.1.0, 2026-01-05T10:00:00Z, /dev/ttyUSB2 at 115200 baud
 //	     0.000 -> AT+CPIN?\r
 //	     0.007 <- \r\n+CPIN: READY\r\n
 //	     0.007 <- \r\nOK\r\n

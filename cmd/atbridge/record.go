@@ -57,7 +57,7 @@ Identities (IMEI, IMSI, phone numbers) and messages stand as they are: look befo
 			}
 			defer pty.Close()
 			defer removeLink(link)
-			source := fmt.Sprintf("source: %s record, %s, %s at %d baud", versionLine(), time.Now().UTC().Format(time.RFC3339), c.Modem.Port, c.Modem.Baud)
+			source := fmt.Sprintf("source: recorded by %s, %s, %s at %d baud", versionLine(), time.Now().UTC().Format(time.RFC3339), c.Modem.Port, c.Modem.Baud)
 			rec := transcript.NewRecorder(out, source, "firmware: what ATI and AT+CGMR say below")
 			fmt.Fprintf(cmd.OutOrStdout(), "the modem is at %s, and %s is written; Ctrl-C ends it\n", name, args[0])
 			err = record(cmd.Context(), pty, port, atcmd.NewMonitor(both(rec.Tap, wireTap(cmd.ErrOrStderr(), c.Log.Wire)), modems.Typed))

@@ -88,7 +88,7 @@ func TestRecordAndReplay(t *testing.T) {
 		t.Error("the link is left behind")
 	}
 	text, err := os.ReadFile(file)
-	if err != nil || strings.Contains(string(text), "hunter2") || !strings.Contains(string(text), `-> AT+QICSGP=1,1,"***","***","***",1\r`) || !strings.Contains(string(text), `-> > \r`) {
+	if err != nil || strings.Contains(string(text), "hunter2") || !strings.Contains(string(text), `-> AT+QICSGP=1,1,"CMNET","***","***",1\r`) || !strings.Contains(string(text), `-> > \r\nOK\r\n`) {
 		t.Errorf("%v; the transcript holds\n%s", err, text)
 	}
 	if script, err := transcript.Load(file); err != nil || !strings.Contains(script.Remark("source"), sim.Path()) {
