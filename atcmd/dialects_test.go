@@ -16,19 +16,21 @@ import (
 	"github.com/atbridge/atbridge/atcmd/attest"
 )
 
-// announcements are the lines behind or inside which the makers' stacks send counted data: what precedes the data,
-// how many bytes of framing stand between, and which field is the count.
+// announcements are the lines behind or inside which the makers' stacks send counted data: the line up to there with its
+// count, how many bytes of framing stand between, and how many more belong to the data (quotes).
 var announcements = []struct {
-	line *regexp.Regexp
-	skip int
+	line       *regexp.Regexp
+	skip, more int
 }{
-	{regexp.MustCompile(`^\+QIRD: (\d+)\r$`), 1},
-	{regexp.MustCompile(`^\+QIURC: "recv",\d+,(\d+)\r$`), 1},
-	{regexp.MustCompile(`^CONNECT (\d+)\r$`), 1},
-	{regexp.MustCompile(`^\+RECEIVE,\d+,(\d+):$`), 2},
-	{regexp.MustCompile(`^\+IPD,(\d+):$`), 0},
-	{regexp.MustCompile(`^\+MSUB: ?(?:"[^"]*"|[^",]*),(\d+) byte,$`), 0},
-	{regexp.MustCompile(`^\+LMQTTURC: ?RECV,\d+,\d+,"[^"]*",(\d+),$`), 0},
+	{regexp.MustCompile(`^\+QIRD: (\d+)\r$`), 1, 0},
+	{regexp.MustCompile(`^\+QIURC: "recv",\d+,(\d+)\r$`), 1, 0},
+	{regexp.MustCompile(`^CONNECT (\d+)\r$`), 1, 0},
+	{regexp.MustCompile(`^\+RECEIVE,\d+,(\d+):$`), 2, 0},
+	{regexp.MustCompile(`^\+IPD,(\d+):$`), 0, 0},
+	{regexp.MustCompile(`^\+MSUB: ?(?:"[^"]*"|[^",]*),(\d+) byte,$`), 0, 0},
+	{regexp.MustCompile(`^\+HTTPREAD: (\d+)\r$`), 1, 0},
+	{regexp.MustCompile(`^\+QMTRECV: \d+,\d+,"[^"]*",(\d+),$`), 0, 2},
+	{regexp.MustCompile(`^\+LMQTTURC: ?RECV,\d+,\d+,"[^"]*",(\d+),$`), 0, 0},
 }
 
 // makers is the grammar of all of them at once.
@@ -39,7 +41,7 @@ var makers = atcmd.Grammar{
 		for _, a := range announcements {
 			if m := a.line.FindSubmatch(head); m != nil {
 				n, err := strconv.Atoi(string(m[1]))
-				return a.skip, n, err == nil && n <= 4096
+				return a.skip, n + a.more, err == nil && n <= 4096
 			}
 		}
 		return 0, 0, false

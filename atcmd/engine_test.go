@@ -119,30 +119,6 @@ func TestAttribution(t *testing.T) {
 	}
 }
 
-// A URC at every byte offset between the lines of an answer changes neither.
-func TestURCBetweenAnyTwoLines(t *testing.T) {
-	lines := []string{"AT+CREG?\r", "\r\n+CREG: 0,1\r\n", "\r\nOK\r\n"}
-	for at := 0; at < len(lines); at++ {
-		play(t, func(d *attest.DCE) {
-			d.Expect("AT+CREG?\r")
-			for i, l := range lines {
-				if i == at {
-					d.Send("\r\n+CREG: 2\r\n")
-				}
-				d.Send(l)
-			}
-		}, func(ctx context.Context, e *atcmd.Engine) {
-			resp, err := e.Do(ctx, atcmd.Read("+CREG"))
-			if err != nil || resp.Text() != "+CREG: 0,1" {
-				t.Errorf("offset %d: %q, %v", at, resp.Text(), err)
-			}
-			if got := (<-e.URCs()).Head; got != "+CREG: 2" {
-				t.Errorf("offset %d: URC %q", at, got)
-			}
-		})
-	}
-}
-
 func TestPayload(t *testing.T) {
 	every := make([]byte, 256)
 	for i := range every {
