@@ -139,7 +139,7 @@ func upAndDown(t *testing.T, sim modemsim.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := s.Line; l.Timeouts+l.StaleAnswers+l.UnexpectedLines+l.Resyncs > 0 {
+	if l := s.Line; l.Timeouts+l.StaleAnswers+l.UnexpectedLines+l.Resyncs+l.Overruns > 0 {
 		t.Errorf("the line was not clean: %s", asJSON(l))
 	}
 	t.Logf("| %s | %d of %d | %d of %d | %d | %d | %.1f s |", sim.Model, atCloud.distinct(), up, atHouse.distinct(), down,

@@ -272,6 +272,11 @@ func TestMonitoring(t *testing.T) {
 		}
 	}
 	_, body := get(t, "http://"+addr+"/metrics")
+	for _, name := range []string{"timeouts", "stale_answers", "unexpected_lines", "resynchronisations", "overruns"} {
+		if want := "\natbridge_line_" + name + "_total 0\n"; !strings.Contains(body, want) { // in a clean run
+			t.Errorf("/metrics lacks %q:\n%s", want, body)
+		}
+	}
 	for line := range strings.SplitSeq(strings.TrimSpace(body), "\n") {
 		if fields := strings.Fields(line); fields[0] != "#" {
 			if _, err := strconv.ParseFloat(fields[1], 64); err != nil || len(fields) != 2 {
