@@ -62,6 +62,7 @@ type faults struct {
 	failInflight bool
 	granted      int
 	linkRate     int
+	swallow      int
 }
 
 // scripted is a result that the module is made to give: some numbers, so many times.
@@ -156,7 +157,38 @@ var faultTable = []fault{
 	{"blackhole", "K", "after K publishes nothing passes the air any more, and nothing is closed", number(1, 1e9, func(f *faults) *int { return &f.blackhole })},
 	{"fail-inflight", "", "a lost link gives result 2 to every publish in flight before +QMTSTAT", flag(func(f *faults) *bool { return &f.failInflight })},
 	{"granted", "Q", "AT+QMTSUB reports this QoS, whatever the broker granted", number(0, 128, func(f *faults) *int { return &f.granted })},
+	{"swallow", "N", "the first N command lines after a boot vanish", number(1, 1e9, func(f *faults) *int { return &f.swallow })},
 	{"link", "BYTES", "the air carries so many bytes a second each way", number(1, 1e9, func(f *faults) *int { return &f.linkRate })},
+}
+
+// In a dialect that has other words, a fault may mean something else, or nothing. Both maps
+// are filled by the files of the models.
+var (
+	meaning = map[string]map[string]string{} // model and fault -> what it means there; "" is nothing
+	owner   = map[string]string{}            // fault -> the only model that has it
+)
+
+// applies reports whether a fault means anything on a model.
+func applies(fault, model string) bool {
+	says, differs := meaning[model][fault]
+	only, owned := owner[fault]
+	return (!differs || says != "") && (!owned || only == model)
+}
+
+// explain is the help of a fault, with what it means on each model that differs.
+func (f fault) explain() string {
+	help := f.help
+	if only, owned := owner[f.name]; owned {
+		return only + " only: " + help
+	}
+	for _, model := range Models() {
+		if says, differs := meaning[model][f.name]; differs && says == "" {
+			help += "; not " + model
+		} else if differs {
+			help += "; " + model + ": " + says
+		}
+	}
+	return help
 }
 
 func parseFaults(specs []string) (faults, error) {

@@ -422,6 +422,13 @@ var faultTests = map[string]func(t *testing.T){
 		h, _ := faulty(t, "granted=128")
 		h.ask(`AT+QMTSUB=0,1,"t",1`, isOK+urc("+QMTSUB: 0,1,0,128"))
 	},
+	"swallow": func(t *testing.T) {
+		h := bare(t, "swallow=1", "boot-delay=1ms")
+		h.expect(banner)
+		h.send("AT\r")
+		h.silent(30 * time.Millisecond)
+		h.ask("AT", isOK)
+	},
 	"link": func(t *testing.T) {
 		h, b := faulty(t, "link=2000")
 		begin := time.Now()

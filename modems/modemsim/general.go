@@ -21,7 +21,11 @@ type general struct {
 	skew   time.Duration // AT+CCLK
 	texts  map[string]string
 	active map[int]bool // by AT+CGACT
+	first  int          // the context that comes with the attach
+	ready  []string     // what follows +CPIN: READY
+	noCard string       // what +CPIN: says without a SIM
 	onLoss func()       // the network is gone: contexts and connections with it
+	onFind func()       // it is there
 }
 
 func newGeneral(d *dce, id identity) *general {
@@ -35,7 +39,8 @@ func newGeneral(d *dce, id identity) *general {
 	set(&id.imei, d.f.imei)
 	set(&id.iccid, d.f.iccid)
 	return &general{
-		dce: d, id: id, fun: 1, locked: d.f.pin != "", active: map[int]bool{}, onLoss: func() {},
+		dce: d, id: id, fun: 1, locked: d.f.pin != "", active: map[int]bool{}, onLoss: func() {}, onFind: func() {},
+		first: 1, ready: []string{"+QUSIM: 1", "+QIND: SMS DONE", "+QIND: PB DONE"}, noCard: "NOT READY",
 		texts: map[string]string{"+CTZU": "1", "+CTZR": "0", "+CSCS": `"GSM"`, "+CMGF": "0", "+CNMI": "2,1,0,0,0", "+CGEREP": "0,0"},
 	}
 }
@@ -189,9 +194,9 @@ func (g *general) enterPIN(a *args) reply {
 
 // simReady is what follows once the SIM can be read.
 func (g *general) simReady() {
-	g.urc("+QUSIM: 1")
-	g.urc("+QIND: SMS DONE")
-	g.urc("+QIND: PB DONE")
+	for _, line := range g.ready {
+		g.urc(line)
+	}
 	g.search()
 }
 
@@ -239,7 +244,7 @@ func (g *general) sayPIN() {
 		g.urc("+CPIN: READY")
 		g.simReady()
 	case 10:
-		g.urc("+CPIN: NOT READY")
+		g.urc("+CPIN: " + g.noCard)
 	case 11:
 		g.urc("+CPIN: SIM PIN")
 	case 12:

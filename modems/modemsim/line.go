@@ -19,6 +19,8 @@ type dce struct {
 	build func(*dce) model
 	model
 
+	discipline
+
 	now    time.Time // of the line: when what is being handled happened
 	timers []*timer
 
@@ -36,6 +38,8 @@ type dce struct {
 	line    []byte
 	tooLong bool
 	afterCR bool
+	ending  *timer // the line is complete, but for an LF that may still come
+	deaf    int    // so many command lines vanish
 	last    []byte // for A/
 	echoed  []byte // to be echoed
 	rest    []byte // received while a command was running
@@ -62,11 +66,13 @@ type dce struct {
 
 // phase is a data phase: want bytes that are no command, whatever they look like.
 type phase struct {
-	want  int
+	want  int  // so many bytes; -1: until Ctrl-Z, and ESC gives up
+	mute  bool // no prompt
 	buf   []byte
 	echo  bool
 	idle  *timer // ends the phase when the host falls silent; nil: never
 	quiet time.Duration
+	lapse func(data []byte) reply // what silence leads to; nil: ERROR
 	done  func(data []byte) reply
 }
 
@@ -97,6 +103,7 @@ func (d *dce) start() {
 	d.adoptRate()
 	d.muteURC = nil
 	d.cacheURC = d.nvm.cfg["urc/cache"] == "1" // saved over power-off
+	d.discipline = d.usual()
 	d.model = d.build(d)
 	d.lat = latency{boot: 300 * time.Millisecond, down: 100 * time.Millisecond}
 	if d.sim.cfg.Latency == "sheet" {
@@ -114,14 +121,14 @@ func (d *dce) reboot() {
 	d.start()
 	d.powerUp(d.lat.boot)
 	if d.f.ghost {
-		d.after(d.lat.boot/2, func() { d.emit(d.frame(`+QIURC: "pdpdeact",1`)) })
+		d.after(d.lat.boot/2, func() { d.emit(d.frame(d.discipline.ghost)) })
 	}
 }
 
 func (d *dce) powerUp(delay time.Duration) {
 	d.off = true
 	d.after(delay, func() {
-		d.off = false
+		d.off, d.deaf = false, d.f.swallow
 		d.model.banner()
 		d.model.boot()
 	})
@@ -131,7 +138,7 @@ func (d *dce) powerUp(delay time.Duration) {
 func (d *dce) halt() {
 	d.model.drop()
 	d.timers, d.held, d.line, d.echoed, d.rest, d.chain, d.infos, d.thens = nil, nil, nil, nil, nil, nil, nil, nil
-	d.phase, d.early = nil, ""
+	d.phase, d.early, d.ending = nil, "", nil
 	d.busy, d.tooLong, d.afterCR, d.answered, d.draining, d.wedged = false, false, false, false, false, false
 }
 
@@ -177,6 +184,13 @@ func (d *dce) resume() {
 func (d *dce) take(b byte) {
 	switch {
 	case d.off || d.wedged:
+	case d.ending != nil:
+		d.endLine(b)
+	case d.phase != nil && d.eatLF && d.afterCR:
+		d.afterCR = false
+		if b != '\n' {
+			d.payload(b)
+		}
 	case d.phase != nil:
 		d.payload(b)
 	case d.draining || d.dropChunk || d.now.Before(d.dropUntil):
@@ -198,9 +212,11 @@ func (d *dce) command(b byte) {
 	switch {
 	case b == '\r':
 		d.afterCR = true
-		line, tooLong := d.line, d.tooLong
-		d.line, d.tooLong = nil, false
-		d.submit(line, tooLong)
+		if d.waitLF > 0 && d.lat.line > 0 {
+			d.ending = d.after(d.waitLF, d.complete)
+			return
+		}
+		d.complete()
 	case b == '/' && len(d.line) == 1 && d.line[0]|0x20 == 'a':
 		d.line = nil
 		d.submit(d.last, false) // A/ needs no CR (AT manual V1.1, 2.17)
@@ -208,7 +224,9 @@ func (d *dce) command(b byte) {
 		d.line = d.line[:max(0, len(d.line)-1)]
 	case b < ' ' && !openQuote(d.line):
 		// V.250, 5.2.2: a control character outside a string means nothing.
-	case len(d.line) >= maxLine:
+	case len(d.line) >= d.longest && d.restart:
+		d.line = []byte{b}
+	case len(d.line) >= d.longest:
 		d.tooLong = true
 	default:
 		d.line = append(d.line, b)
@@ -219,6 +237,11 @@ func (d *dce) command(b byte) {
 func (d *dce) submit(line []byte, tooLong bool) {
 	if _, found := prefix(line); !found {
 		d.settle()
+		return
+	}
+	if d.deaf > 0 {
+		d.deaf--
+		d.echoed = nil
 		return
 	}
 	d.last = line
@@ -293,6 +316,7 @@ func (d *dce) dispatch(c call) reply {
 	cmd, known := d.model.commands[c.name]
 	switch {
 	case !known:
+		return d.unknown
 	case c.form == execute && cmd.basic != nil:
 		n, err := parseBasic(c.text)
 		if err != nil {
@@ -319,10 +343,16 @@ func (d *dce) dispatch(c call) reply {
 // ask starts a data phase of n bytes: it prints the prompt, and done gets the bytes.
 // quiet, if not 0, is the silence after which the phase ends by itself with ERROR.
 func (d *dce) ask(n int, echo bool, quiet time.Duration, done func(data []byte) reply) reply {
+	return d.prompted(&phase{want: n, echo: echo, quiet: quiet, done: done})
+}
+
+// prompted starts a data phase.
+func (d *dce) prompted(p *phase) reply {
 	d.prompts++
-	d.phase = &phase{want: n, echo: echo, quiet: quiet, done: done}
+	d.phase = p
 	prompt := map[string]string{"crlf": "\r\n>\r\n", "bare": ">", "": "\r\n> ", "space": "\r\n> "}[d.f.prompt]
 	switch {
+	case p.mute:
 	case d.f.dropPrompt > 0 && d.prompts%d.f.dropPrompt == 0:
 	case d.f.dupPrompt:
 		d.print(prompt + prompt)
@@ -332,20 +362,30 @@ func (d *dce) ask(n int, echo bool, quiet time.Duration, done func(data []byte) 
 	switch {
 	case d.f.rebootPrompt > 0 && d.f.rebootPrompt == d.prompts:
 		d.after(0, d.reboot)
-	case n == 0:
+	case p.want == 0:
 		d.after(0, d.endPayload)
-	case quiet > 0:
-		d.phase.idle = d.after(quiet, d.abandon)
+	case p.quiet > 0:
+		p.idle = d.after(p.quiet, d.abandon)
 	}
 	return pending
 }
 
 func (d *dce) payload(b byte) {
 	p := d.phase
-	p.buf = append(p.buf, b)
 	if p.echo {
 		d.echoed = append(d.echoed, b)
 	}
+	switch {
+	case p.want < 0 && b == ctrlZ:
+		d.endPayload()
+		return
+	case p.want < 0 && b == esc:
+		p.lapse = nil
+		d.cancel(p.idle)
+		d.abandon()
+		return
+	}
+	p.buf = append(p.buf, b)
 	if p.idle != nil {
 		p.idle.at = d.now.Add(p.quiet)
 	}
@@ -370,7 +410,12 @@ func (d *dce) endPayload() {
 
 // abandon is the edit timeout: the host owes bytes and has fallen silent.
 func (d *dce) abandon() {
+	p := d.phase
 	d.phase, d.draining = nil, true
+	if p.lapse != nil {
+		d.finish(p.lapse(p.buf))
+		return
+	}
 	d.finish(failed)
 }
 

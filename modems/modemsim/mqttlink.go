@@ -20,11 +20,12 @@ import (
 // link is a connection to a broker. Its methods are called by the goroutine that owns
 // the module; its own goroutines only move packets.
 type link struct {
-	sim  *Sim
-	ctx  context.Context
-	end  context.CancelFunc
-	conn net.Conn
-	out  chan []byte
+	sim     *Sim
+	network string // "tcp", or what the owner made of it
+	ctx     context.Context
+	end     context.CancelFunc
+	conn    net.Conn
+	out     chan []byte
 }
 
 // maxPacket is the longest packet that the module takes. packets.ReadPacket would allocate
@@ -38,7 +39,7 @@ const openTime = 120 * time.Second
 const farewell = time.Second
 
 func newLink(s *Sim) *link {
-	l := &link{sim: s, out: make(chan []byte, 256)}
+	l := &link{sim: s, network: "tcp", out: make(chan []byte, 256)}
 	l.ctx, l.end = context.WithCancel(s.ctx)
 	return l
 }
@@ -49,7 +50,7 @@ func (l *link) dial(host string, port int, config *tls.Config, done func(error))
 	s.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(l.ctx, openTime)
 		defer cancel()
-		conn, err := s.connect(ctx, net.JoinHostPort(host, strconv.Itoa(port)), config)
+		conn, err := s.connect(ctx, l.network, net.JoinHostPort(host, strconv.Itoa(port)), config)
 		s.log.Debug("dialled", "host", host, "port", port, "error", err)
 		if !s.post(s.events, func(*dce) { l.conn = conn; done(err) }) && conn != nil {
 			conn.Close()
@@ -58,11 +59,11 @@ func (l *link) dial(host string, port int, config *tls.Config, done func(error))
 }
 
 // connect dials what the map says, over the simulated air, and with TLS if asked to.
-func (s *Sim) connect(ctx context.Context, address string, config *tls.Config) (net.Conn, error) {
+func (s *Sim) connect(ctx context.Context, network, address string, config *tls.Config) (net.Conn, error) {
 	if real, mapped := s.cfg.Map[address]; mapped {
 		address = real
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -129,8 +130,13 @@ func (l *link) write() {
 func (l *link) send(p packets.ControlPacket) bool {
 	var wire bytes.Buffer
 	p.Write(&wire)
+	return l.push(wire.Bytes())
+}
+
+// push is send for bytes.
+func (l *link) push(p []byte) bool {
 	select {
-	case l.out <- wire.Bytes():
+	case l.out <- p:
 		return true
 	default:
 		return false

@@ -59,6 +59,9 @@ func (g *general) register() {
 		clear(g.active)
 		g.onLoss()
 	}
+	if stat == 1 {
+		g.onFind()
+	}
 }
 
 func (g *general) registered() bool { return g.radio.stat == 1 && !g.radio.detached }
@@ -194,9 +197,9 @@ func (g *general) defineContext(a *args) reply {
 	return okay
 }
 
-// contextActive reports whether a context is up. On LTE the first comes with the attach.
+// contextActive reports whether a context is up. On LTE one comes with the attach.
 func (g *general) contextActive(cid int) bool {
-	return g.registered() && (cid == 1 || g.active[cid])
+	return g.registered() && (cid == g.first || g.active[cid])
 }
 
 func (g *general) activeRead() reply {
@@ -211,7 +214,7 @@ func (g *general) activeRead() reply {
 }
 
 func (g *general) activate(a *args) reply {
-	state, cid := a.num(0, 1), 1
+	state, cid := a.num(0, 1), g.first
 	if a.more() {
 		cid = a.num(1, 15)
 	}

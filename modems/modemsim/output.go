@@ -42,7 +42,7 @@ func (d *dce) finalCode(r reply) string {
 	if r.code != "+CME" {
 		return r.code
 	}
-	switch text := cmeText[r.cme]; {
+	switch text := d.errors[r.cme]; {
 	case d.profile.cmee == 0:
 		return "ERROR"
 	case d.profile.cmee == 2 && text != "":
@@ -131,7 +131,7 @@ func (d *dce) printFinal(r reply) {
 	code := d.finalCode(r)
 	out := d.frame(code)
 	switch number, basic := numericCode[code]; {
-	case d.profile.quiet:
+	case code == noText, d.profile.quiet && (basic || r.code == "+CME"):
 		out = ""
 	case !d.profile.verbose && basic:
 		out = number + "\r"
@@ -162,10 +162,16 @@ func (d *dce) unsolicited(line string) {
 	d.settle()
 }
 
+// running reports whether a command line has been taken and its final result code is still owed.
+func (d *dce) running() bool { return d.busy || d.draining || d.ending != nil }
+
 // mayInterrupt reports whether an unsolicited result code may be printed now. It never
 // splits a line that is being echoed, and never comes between a prompt and the end of
 // its payload; between the echo of a command and its answer it may.
 func (d *dce) mayInterrupt() bool {
+	if d.holdURC && d.running() && d.early == "" {
+		return false
+	}
 	return d.phase == nil && !d.cacheURC && (len(d.line) == 0 || !d.profile.echo || d.lat.line > 0)
 }
 
@@ -180,7 +186,7 @@ func (d *dce) settle() {
 // unsolicitedInside is the fault urc-inside: a line that belongs to nobody where it hurts.
 func (d *dce) unsolicitedInside() {
 	if d.f.urcInside {
-		d.print(d.frame(fmt.Sprintf(`+QIND: "csq",%d,99`, d.f.csq)))
+		d.print(d.frame(d.stray()))
 	}
 }
 

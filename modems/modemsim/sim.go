@@ -74,6 +74,11 @@ func Start(cfg Config) (*Sim, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, spec := range cfg.Faults {
+		if name, _, _ := strings.Cut(spec, "="); !applies(name, cfg.Model) {
+			return nil, fmt.Errorf("modemsim: fault %q means nothing on %s", name, cfg.Model)
+		}
+	}
 	pty, err := openPTY(cfg.Baud)
 	if err != nil {
 		return nil, fmt.Errorf("modemsim: open a pseudo-terminal: %w", err)
@@ -141,7 +146,7 @@ func Models() []string { return slices.Sorted(maps.Keys(models)) }
 func Faults() []string {
 	var lines []string
 	for _, f := range faultTable {
-		lines = append(lines, fmt.Sprintf("%-18s %s", f.usage(), f.help))
+		lines = append(lines, fmt.Sprintf("%-18s %s", f.usage(), f.explain()))
 	}
 	return lines
 }

@@ -11,6 +11,7 @@ type Stats struct {
 	Overruns         int64 // bytes lost because the host did not read them
 	Commands         int64 // command lines
 	Publishes        int64 // accepted with OK
+	Sends            int64 // over sockets, accepted
 	Results          int64 // publish result URCs with result 0, printed or swallowed by a fault
 	Received         int64 // messages from the broker
 	InFlightPeak     int64 // most publishes unacknowledged at once, over all clients
@@ -28,6 +29,7 @@ func (s *Sim) Stats() Stats {
 		Overruns:     s.count.overruns.Load(),
 		Commands:     s.count.commands.Load(),
 		Publishes:    s.count.publishes.Load(),
+		Sends:        s.count.sends.Load(),
 		Results:      s.count.results.Load(),
 		Received:     s.count.received.Load(),
 		InFlightPeak: s.count.inFlightPeak.Load(),
@@ -40,6 +42,6 @@ func (s *Sim) Stats() Stats {
 type counters struct {
 	fromHost, toHost, overruns             atomic.Int64
 	commands, publishes, results, received atomic.Int64
-	inFlightPeak, reboots                  atomic.Int64
+	inFlightPeak, reboots, sends           atomic.Int64
 	deaf                                   atomic.Bool // the host did not read what was written last
 }

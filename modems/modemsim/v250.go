@@ -41,6 +41,7 @@ type latency struct {
 	conn time.Duration
 	sub  time.Duration
 	boot time.Duration // from reset to RDY
+	net  time.Duration // from RDY to the network, where the fact sheet says so
 	down time.Duration // from the OK of AT+QPOWD to POWERED DOWN
 }
 
@@ -68,12 +69,13 @@ type nvm struct {
 	pinTries int
 	pukTries int
 	cfg      map[string]string // AT+QCFG
+	files    map[string][]byte
 }
 
 func newNVM(baud int) nvm {
 	return nvm{
 		profile: factory(), baud: baud, pinTries: 3, pukTries: 10,
-		contexts: map[int]*pdpContext{1: {kind: 1}}, cfg: map[string]string{},
+		contexts: map[int]*pdpContext{1: {kind: 1}}, cfg: map[string]string{}, files: map[string][]byte{},
 	}
 }
 
