@@ -59,3 +59,14 @@ const (
 	ctrlZ = 0x1a
 	esc   = 0x1b
 )
+
+// forget drops the oldest URCs that wait, if they are more than the module has room for (fault urc-buffer).
+func (d *dce) forget() {
+	bytes := 0
+	for i := len(d.held) - 1; i >= 0 && d.f.urcBuffer; i-- {
+		if bytes += len(d.held[i]); bytes > 2048 || len(d.held)-i > 32 {
+			d.held = d.held[i+1:]
+			return
+		}
+	}
+}

@@ -32,17 +32,30 @@
 //	sim.go, stats.go                    Start, Close, the goroutine that owns the module
 //	pty_linux.go, pace.go, clock.go     the pseudo-terminal, the two wires, the timers
 //	line.go, parse.go, output.go        V.250: command lines, data phases, result codes
+//	discipline.go                       where a family's line differs
 //	v250.go, general.go, network.go     V.250 and 27.007 commands that any module has
 //	ec600.go, quectel_*.go              what is Quectel's
+//	air724ug.go, luat_*.go              what is AirM2M's
 //	mqttlink.go, faraway.go             the way out: dial, TLS, MQTT packets, round-trip time
 //	fault.go                            every knob, with the sentence that explains it
 //
 // A model is one file that registers itself in models (see ec600.go): an identity,
 // a table of commands, a boot sequence and the times of its fact sheet.
 //
+// # What is not known
+//
+// Where manuals and logs leave a question open, the simulator takes the answer that is
+// hardest on a driver and the files say so; what both answers are known for is a knob.
+// Of the Air724UG nobody has written down the order of its boot, what becomes of a
+// publish while another waits for PUBACK (here: +CME ERROR: 767), whether more than four
+// escapes work in AT+MPUB (here: not), and whether its limit of 2384 bytes counts them as
+// typed (here: yes). Transparent sockets (AT+CIPMODE=1) are not simulated.
+//
 // # Faults
 //
-// Config.Faults takes specs of the form name or name=value; Faults lists them.
-// Counts such as wedge=20 count publishes that the module accepted with OK since
-// Start, over all its reboots, so that a fault strikes once.
+// Config.Faults takes specs of the form name or name=value; Faults lists them, with what
+// they mean on a model whose dialect has other words. A fault that means nothing on a model
+// is refused there. Counts such as wedge=20 count publishes that the module accepted with
+// OK since Start, over all its reboots, so that a fault strikes once; what a socket was
+// given to send counts too.
 package modemsim

@@ -63,6 +63,8 @@ type faults struct {
 	granted      int
 	linkRate     int
 	swallow      int
+
+	luatFaults
 }
 
 // scripted is a result that the module is made to give: some numbers, so many times.
@@ -192,7 +194,7 @@ func (f fault) explain() string {
 }
 
 func parseFaults(specs []string) (faults, error) {
-	f := faults{csq: 28, granted: -1, closeIdle: "error", buffer: "drop", urcPort: "uart1"}
+	f := faults{csq: 28, granted: -1, closeIdle: "error", buffer: "drop", urcPort: "uart1", luatFaults: luatFaults{patience: 5 * time.Second}}
 	for _, spec := range specs {
 		name, value, given := strings.Cut(spec, "=")
 		i := findFault(name)

@@ -45,6 +45,7 @@ type dce struct {
 	rest    []byte // received while a command was running
 
 	// The running command line.
+	owing    bool // a final result code
 	busy     bool // input waits
 	chain    []call
 	infos    []string
@@ -139,7 +140,7 @@ func (d *dce) halt() {
 	d.model.drop()
 	d.timers, d.held, d.line, d.echoed, d.rest, d.chain, d.infos, d.thens = nil, nil, nil, nil, nil, nil, nil, nil
 	d.phase, d.early, d.ending = nil, "", nil
-	d.busy, d.tooLong, d.afterCR, d.answered, d.draining, d.wedged = false, false, false, false, false, false
+	d.owing, d.busy, d.tooLong, d.afterCR, d.answered, d.draining, d.wedged = false, false, false, false, false, false, false
 }
 
 func (d *dce) shutdown() { d.model.drop() }
@@ -261,6 +262,7 @@ func (d *dce) runLine(line []byte, tooLong bool) {
 	d.printEcho()
 	body, _ := prefix(line)
 	d.sim.count.commands.Add(1)
+	d.owing = true
 	d.unsolicitedInside()
 	calls, valid := split(body)
 	if tooLong || !valid {

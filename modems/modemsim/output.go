@@ -138,7 +138,7 @@ func (d *dce) printFinal(r reply) {
 	case d.f.compactOK && d.answered:
 		out = code + "\r\n"
 	}
-	d.answered = false
+	d.answered, d.owing = false, false
 	over := d.print(out)
 	if d.draining {
 		d.draining, d.dropUntil, d.dropChunk = false, over, d.baud == 0
@@ -160,10 +160,11 @@ func (d *dce) unsolicited(line string) {
 	}
 	d.held = append(d.held, d.frame(line))
 	d.settle()
+	d.forget()
 }
 
 // running reports whether a command line has been taken and its final result code is still owed.
-func (d *dce) running() bool { return d.busy || d.draining || d.ending != nil }
+func (d *dce) running() bool { return d.busy || d.owing || d.ending != nil }
 
 // mayInterrupt reports whether an unsolicited result code may be printed now. It never
 // splits a line that is being echoed, and never comes between a prompt and the end of
