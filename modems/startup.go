@@ -16,6 +16,9 @@ const firstTimeout = time.Second
 // noiseTimeout is how long noise beside the answers is put up with at the start.
 const noiseTimeout = 10 * time.Second
 
+// settleTime is how long an idle modem may take for the answers that it owes.
+const settleTime = 500 * time.Millisecond
+
 // start goes from a port with something on it to a known modem with its driver set up.
 func (m *Modem) start(ctx context.Context) error {
 	if err := m.listen(ctx); err != nil {
@@ -57,7 +60,12 @@ func (m *Modem) listen(ctx context.Context) error {
 		return nil
 	}
 	m.opts.Progress("listening: the last run may have left the modem waiting for data")
-	t := time.NewTimer(m.opts.Quiet)
+	return m.still(ctx, m.opts.Quiet)
+}
+
+// still sends nothing for so long.
+func (m *Modem) still(ctx context.Context, length time.Duration) error {
+	t := time.NewTimer(length)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -91,7 +99,26 @@ func (m *Modem) greet(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return m.fallIn(ctx)
+}
+
+// fallIn makes sure that each answer belongs to its command. A modem that boots may take a command before its banner and
+// answer it after: from then on every OK is that of the command before, and nothing in it tells.
+func (m *Modem) fallIn(ctx context.Context) error {
+	for start := time.Now(); ; {
+		r, err := m.Do(ctx, atcmd.Read("+CMEE"))
+		switch {
+		case atcmd.Refused(err), err == nil && len(r.Info) == 1: // a modem without +CMEE has nothing to show
+			return nil
+		case err != nil:
+			return m.noAnswer(err)
+		case time.Since(start) > noiseTimeout:
+			return fmt.Errorf("%w: the modem answers AT+CMEE? with nothing but OK", ErrNoAnswer)
+		}
+		if err := m.still(ctx, settleTime); err != nil { // what is still to come belongs to nobody
+			return err
+		}
+	}
 }
 
 func (m *Modem) noAnswer(err error) error {
