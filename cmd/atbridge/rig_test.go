@@ -54,6 +54,7 @@ type rig struct {
 	log   *syncBuffer
 
 	daemon *exec.Cmd
+	since  int // where the log of this start begins
 	ended  chan error
 }
 
@@ -141,6 +142,7 @@ func (r *rig) start() {
 	r.t.Helper()
 	r.daemon = command(r.t, "run", "--config", r.file)
 	r.daemon.Stderr = r.log
+	r.since = len(r.log.String())
 	if err := r.daemon.Start(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -193,7 +195,7 @@ func (r *rig) local() string {
 	r.t.Helper()
 	addr := ""
 	eventually(r.t, "the local broker", 20*time.Second, func() bool {
-		_, after, ok := cutLast(r.log.String(), " local=")
+		_, after, ok := cutLast(r.log.String()[r.since:], " local=")
 		addr, _, _ = strings.Cut(after, " ")
 		_, err := r.status()
 		return ok && err == nil
