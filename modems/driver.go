@@ -134,6 +134,9 @@ func union() atcmd.Grammar {
 	for _, d := range registry {
 		g.URCs = append(g.URCs, d.Grammar.URCs...)
 		g.Reboot = append(g.Reboot, d.Grammar.Reboot...)
+		if d.Grammar.Banner != "" {
+			g.Banner = d.Grammar.Banner // they come from one boot ROM
+		}
 		if d.Grammar.Block != nil {
 			blocks = append(blocks, d.Grammar.Block)
 		}

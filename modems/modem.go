@@ -69,6 +69,8 @@ type Modem struct {
 	id      Identity
 	network Network
 
+	stored map[string]bool // certificates that this Modem has written into the module; only DialMQTT touches it
+
 	early     []atcmd.Line // messages of a session of an earlier run
 	stopEarly func()
 }
@@ -84,7 +86,7 @@ func Attach(ctx context.Context, port io.ReadWriteCloser, o Options) (*Modem, er
 	if o.RegisterTimeout == 0 {
 		o.RegisterTimeout = registerTimeout
 	}
-	m := &Modem{opts: o, log: o.Log}
+	m := &Modem{opts: o, log: o.Log, stored: map[string]bool{}}
 	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(o.Tap))
 	m.keepEarly()
 	go m.router.run(m.engine.URCs())

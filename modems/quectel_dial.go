@@ -49,10 +49,10 @@ var qmtOpenWords = map[int]string{ // MQTT 3.2.2
 // DialMQTT configures the client, opens the network, and connects. What an earlier run has left open is closed
 // first: configuration is refused while it stands.
 func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Session, error) {
-	var certificates []quectelFile
+	var certificates []pemFile
 	if cfg.TLS != nil {
 		var err error
-		if certificates, err = quectelCertificates(cfg); err != nil {
+		if certificates, err = readCertificates(cfg); err != nil {
 			return nil, err
 		}
 	}
@@ -83,7 +83,11 @@ func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Se
 	if err := m.engine.Use(ctx, grammar); err != nil {
 		return nil, err
 	}
-	s := newQuectelSession(m, q, cfg.Window)
+	publish, err := quectelPublish(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	s := newQuectelSession(m, q, publish, cfg.Window)
 	if err := quectelOpen(ctx, m, cfg); err != nil {
 		s.abandon(err)
 		return nil, err
@@ -145,6 +149,17 @@ func quectelConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (atcmd.Gram
 		edit = qmtEdit * time.Second
 	}
 	return quectelGrammar(counted, !silent, edit), nil
+}
+
+// quectelPublish is the command that publishes: QMTPUBEX where there is one. Older members of the family have QMTPUB
+// instead, which takes a length as well, and then any byte (BG95 and EC2x manuals).
+func quectelPublish(ctx context.Context, m *Modem) (string, error) {
+	for _, name := range []string{"+QMTPUBEX", "+QMTPUB"} {
+		if known, err := m.accepts(ctx, atcmd.Test(name)); err != nil || known {
+			return name, err
+		}
+	}
+	return "", fmt.Errorf("%w: the firmware has neither AT+QMTPUBEX nor AT+QMTPUB", ErrUnsupported)
 }
 
 // quectelWill leaves a will behind, or none.

@@ -33,13 +33,14 @@ var qmtStatWords = map[int]string{ // MQTT 3.3.2
 // quectelSession is one connected client of the module. The module acknowledges what it receives by itself.
 type quectelSession struct {
 	nativeSession
+	publish string // +QMTPUBEX or +QMTPUB
 }
 
-func newQuectelSession(m *Modem, q quectelMQTT, window int) *quectelSession {
-	s := &quectelSession{}
+func newQuectelSession(m *Modem, q quectelMQTT, publish string, window int) *quectelSession {
+	s := &quectelSession{publish: publish}
 	s.begin(m, nativeSpec{
 		limits:  q.Limits(),
-		command: "AT+QMTPUBEX",
+		command: "AT" + publish,
 		result:  qmtResult,
 		send:    s.send,
 		stands:  func(ctx context.Context) (bool, error) { return quectelStands(ctx, m, "+QMTCONN") },
@@ -49,7 +50,7 @@ func newQuectelSession(m *Modem, q quectelMQTT, window int) *quectelSession {
 }
 
 func (s *quectelSession) send(ctx context.Context, id uint16, msg Message) error {
-	c := atcmd.Set("+QMTPUBEX", quectelClient, id, msg.QoS, msg.Retain, msg.Topic, len(msg.Payload)).
+	c := atcmd.Set(s.publish, quectelClient, id, msg.QoS, msg.Retain, msg.Topic, len(msg.Payload)).
 		WithTimeout(qmtPublishTimeout)
 	c.Payload = msg.Payload
 	_, err := s.m.Do(ctx, c)

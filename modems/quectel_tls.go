@@ -1,13 +1,9 @@
 package modems
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
-	"encoding/pem"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -21,51 +17,11 @@ const (
 	// <timeout> of QFUPL in seconds: the module waits so long for a byte. A certificate of 8 kB takes 17 s at 4800 baud.
 	qfuplIdle    = 10
 	qfuplTimeout = time.Minute
-
-	// Our files in the module's memory begin so. The rest is a digest of what they hold: a file that is there is
-	// right, and writing it again would only wear the flash.
-	quectelFiles = "atbridge-"
 )
-
-// quectelFile is one PEM file that the module needs: the QSSLCFG key that names it, and what is in it.
-type quectelFile struct {
-	key, name string
-	text      []byte
-}
-
-// quectelCertificates reads what cfg names. The module has no roots of its own, so that without a CA it could not tell
-// the broker from anybody else: that is refused.
-func quectelCertificates(cfg MQTTConfig) ([]quectelFile, error) {
-	t := cfg.TLS
-	switch {
-	case t.CAFile == "":
-		return nil, fmt.Errorf("%w: mqtts on the module's own stack needs cloud.tls.ca_file, because the module knows no authorities; or set path.mode to tcp or host", ErrUnsupported)
-	case t.ServerName != "" && t.ServerName != cfg.Host:
-		return nil, fmt.Errorf("%w: cloud.tls.server_name: the module cannot expect another name than the one it connects to", ErrUnsupported)
-	}
-	var files []quectelFile
-	for _, f := range []struct{ key, path string }{{"cacert", t.CAFile}, {"clientcert", t.CertFile}, {"clientkey", t.KeyFile}} {
-		if f.path == "" {
-			continue
-		}
-		text, err := os.ReadFile(f.path)
-		if err != nil {
-			return nil, fmt.Errorf("TLS: %w", err)
-		}
-		if block, _ := pem.Decode(text); block == nil {
-			return nil, fmt.Errorf("%w: TLS: %s holds nothing in PEM form", ErrUnsupported, f.path)
-		}
-		// Files with LF alone have been seen to fail the handshake with -1, and to pass with CRLF (log of an EC800M).
-		text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
-		sum := sha256.Sum256(text)
-		files = append(files, quectelFile{f.key, quectelFiles + hex.EncodeToString(sum[:6]) + ".pem", text})
-	}
-	return files, nil
-}
 
 // quectelSecure uploads the certificates that are not there yet and sets the TLS context up: TLS 1.2, the broker's chain
 // verified, and with a client certificate ours shown. Validity dates are not checked: the module's clock may not be set.
-func quectelSecure(ctx context.Context, m *Modem, files []quectelFile) error {
+func quectelSecure(ctx context.Context, m *Modem, files []pemFile) error {
 	if err := quectelUpload(ctx, m, files); err != nil {
 		return err
 	}
@@ -94,13 +50,13 @@ func quectelSecure(ctx context.Context, m *Modem, files []quectelFile) error {
 }
 
 // quectelUpload brings the module's memory to hold files, and of ours nothing else.
-func quectelUpload(ctx context.Context, m *Modem, files []quectelFile) error {
+func quectelUpload(ctx context.Context, m *Modem, files []pemFile) error {
 	there, err := quectelList(ctx, m)
 	if err != nil {
 		return err
 	}
 	for name, size := range there {
-		keep := slices.ContainsFunc(files, func(f quectelFile) bool { return f.name == name && len(f.text) == size })
+		keep := slices.ContainsFunc(files, func(f pemFile) bool { return f.name == name && len(f.text) == size })
 		if keep {
 			continue
 		}
@@ -141,7 +97,7 @@ func quectelList(ctx context.Context, m *Modem) (map[string]int, error) {
 		_, p, err := atcmd.ParseParams(l.Head)
 		size, errSize := p.Int(1)
 		name := strings.TrimPrefix(p.Text(0), "UFS:")
-		if err == nil && errSize == nil && strings.HasPrefix(name, quectelFiles) {
+		if err == nil && errSize == nil && strings.HasPrefix(name, pemPrefix) {
 			there[name] = size
 		}
 	}

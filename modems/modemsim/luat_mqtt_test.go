@@ -158,7 +158,7 @@ func TestAirReceive(t *testing.T) {
 	for i := range 256 {
 		every.WriteByte(byte(i))
 	}
-	for i, payload := range []string{"Hello World", "", "\r\nOK\r\n", `","x",3 byte,`, "+MSUB: \"t\",1 byte,x", every.String(), strings.Repeat("x", 4100)} {
+	for i, payload := range []string{"Hello World", "", "\r\nOK\r\n", `","x",3 byte,`, "21 °C, 多云", "+MSUB: \"t\",1 byte,x", every.String(), strings.Repeat("x", 4100)} {
 		f.publish(uint16(i+1), 1, "a,b", payload)
 		h.expect("\r\n" + `+MSUB: "a,b",` + strconv.Itoa(len(payload)) + " byte," + payload + "\r\n")
 		if p := next[*packets.PubackPacket](f); p.MessageID != uint16(i+1) {

@@ -30,10 +30,16 @@ func TestIdentify(t *testing.T) {
 func TestWrongDriver(t *testing.T) {
 	b := newBench(t, "ec600", "model=Air724UG")
 	_, err := modems.Attach(b.ctx, b.open(), modems.Options{Driver: "ec600"})
-	if modems.Lookup("air724ug") == nil {
-		t.Skip("there is one family only")
-	}
 	if !errors.Is(err, modems.ErrUnsupported) || !strings.Contains(err.Error(), "set it to air724ug, or to auto") {
+		t.Error(err)
+	}
+}
+
+// The Lua firmware of an Air724UG answers AT, and is refused with what to do.
+func TestLuaFirmware(t *testing.T) {
+	b := newBench(t, "air724ug", "luatos")
+	_, err := modems.Attach(b.ctx, b.open(), modems.Options{})
+	if !errors.Is(err, modems.ErrUnsupported) || !strings.Contains(err.Error(), "flash an AirM2M_..._AT firmware") {
 		t.Error(err)
 	}
 }

@@ -1,0 +1,205 @@
+package modems
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/atbridge/atbridge/atcmd"
+)
+
+// luatMQTT drives the module's one MQTT connection.
+type luatMQTT struct {
+	payload int // bytes of one publish
+	window  int
+}
+
+// Limits of AT+MPUBEX.
+func (q luatMQTT) Limits() Limits {
+	return Limits{Topic: luatMaxName, Payload: q.payload, Window: q.window}
+}
+
+const (
+	luatMaxName = 256  // bytes of client id, user name, password and topic (MQTT, MCONFIG and MSUB)
+	luatMaxWill = 1360 // bytes of the will (MQTT, MCONFIG)
+
+	luatOpenTimeout    = 60 * time.Second // seen: 1.4 to 2.3 s with TLS; the name must be resolved, and packets get lost
+	luatConnectTimeout = 30 * time.Second // seen: 0.25 s
+	luatPoke           = 2 * time.Second  // brokers have been seen to wait 5 s for CONNECT
+	luatResult         = 30 * time.Second // SUBACK and PUBACK; seen: 0.3 s
+)
+
+// DialMQTT opens the TCP or TLS connection, and connects at once: brokers drop a connection that stays silent. What an
+// earlier run has left is closed first; the module's session survives its host.
+func (q luatMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Session, error) {
+	if err := luatFits(cfg); err != nil {
+		return nil, err
+	}
+	var certificates []pemFile
+	if cfg.TLS != nil {
+		var err error
+		if certificates, err = readCertificates(cfg); err != nil {
+			return nil, err
+		}
+	}
+	m.opts.Progress("opening the MQTT session")
+	if err := luatCleanUp(ctx, m); err != nil {
+		return nil, err
+	}
+	extended, err := luatConfigure(ctx, m, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("configuring MQTT: %w", err)
+	}
+	if cfg.TLS != nil {
+		if err := luatSecure(ctx, m, cfg.Host, certificates); err != nil {
+			return nil, fmt.Errorf("configuring TLS: %w", err)
+		}
+	}
+	s := newLuatSession(m, q, extended, cfg.Window)
+	if err := luatOpen(ctx, m, cfg); err != nil {
+		s.abandon(err)
+		return nil, err
+	}
+	if err := s.connect(ctx, cfg); err != nil {
+		s.end(err)
+		defer s.stop()
+		cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), luatConnectTimeout)
+		defer cancel()
+		return nil, errors.Join(err, luatCleanUp(cleanCtx, m))
+	}
+	go s.watch()
+	return s, nil
+}
+
+// luatFits refuses what the module's commands cannot hold.
+func luatFits(cfg MQTTConfig) error {
+	for key, value := range map[string]string{"cloud.broker": cfg.Host, "cloud.client_id": cfg.ClientID, "cloud.username": cfg.Username, "cloud.password": cfg.Password} {
+		if _, err := atcmd.Quote(value); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrUnsupported, key, err)
+		}
+		if len(value) > luatMaxName {
+			return fmt.Errorf("%w: %s has more than %d bytes (AT+MCONFIG)", ErrUnsupported, key, luatMaxName)
+		}
+	}
+	if w := cfg.Will; w != nil && (len(w.Topic) > luatMaxName || len(w.Payload) > luatMaxWill) {
+		return fmt.Errorf("%w: a will of more than %d bytes, or its topic of more than %d (AT+MCONFIG)", ErrUnsupported, luatMaxWill, luatMaxName)
+	}
+	return nil
+}
+
+// luatCleanUp ends whatever session there is; how it is answered says nothing (FAQ).
+func luatCleanUp(ctx context.Context, m *Modem) error {
+	for _, name := range []string{"+MDISCONNECT", "+MIPCLOSE"} {
+		if err := m.try(ctx, atcmd.Exec(name).WithTimeout(luatConnectTimeout)); err != nil {
+			return fmt.Errorf("ending an earlier session: %w", err)
+		}
+	}
+	return nil
+}
+
+// luatConfigure writes what is lost with every connection. It reports whether the firmware has AT+MPUBEX, which came
+// with V907 in August 2020.
+func luatConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (extended bool, err error) {
+	args := []any{cfg.ClientID, cfg.Username, cfg.Password}
+	if w := cfg.Will; w != nil {
+		args = append(args, min(w.QoS, 2), w.Retain, w.Topic, string(w.Payload))
+	}
+	for _, c := range []atcmd.Command{
+		atcmd.Set("+MQTTMSGSET", 0), // messages come at once; the manual contradicts itself on the default
+		atcmd.Set("+MCONFIG", args...).WithSecret(cfg.Password),
+	} {
+		if _, err := m.Do(ctx, c); err != nil {
+			return false, err
+		}
+	}
+	if err := m.try(ctx, atcmd.Set("+MQTTMODE", 0)); err != nil { // text, not hex
+		return false, err
+	}
+	return m.accepts(ctx, atcmd.Test("+MPUBEX"))
+}
+
+// luatOpen opens the connection. ALREADY CONNECT stands for one that cleaning up has left: it is closed once more.
+func luatOpen(ctx context.Context, m *Modem, cfg MQTTConfig) error {
+	name := "+MIPSTART"
+	if cfg.TLS != nil {
+		name = "+SSLMIPSTART"
+	}
+	for again := true; ; again = false {
+		word, err := luatWord(ctx, m, atcmd.Set(name, cfg.Host, cfg.Port), luatOpenTimeout,
+			"CONNECT OK", "ALREADY CONNECT", "CONNECT FAIL", "CLOSED", "+PDP")
+		switch {
+		case errors.Is(err, errNoResult):
+			return fmt.Errorf("the modem cannot reach %s port %d: %w", cfg.Host, cfg.Port, err)
+		case err != nil:
+			return fmt.Errorf("the modem cannot reach %s port %d: %w%s", cfg.Host, cfg.Port, err, luatHint(cfg))
+		case word == "CONNECT OK":
+			return nil
+		case word == "ALREADY CONNECT" && again:
+			if err := luatCleanUp(ctx, m); err != nil {
+				return err
+			}
+			continue
+		}
+		return fmt.Errorf("the modem cannot reach %s port %d (%s)%s", cfg.Host, cfg.Port, word, luatHint(cfg))
+	}
+}
+
+func luatHint(cfg MQTTConfig) string {
+	if cfg.TLS == nil {
+		return ""
+	}
+	return "; is cloud.tls.ca_file the broker's authority?"
+}
+
+// luatWord sends c and returns the first of words that comes as a URC, before OK or after it; with AT+CIPMUX=1 the number
+// of the MQTT link stands before it.
+func luatWord(ctx context.Context, m *Modem, c atcmd.Command, within time.Duration, words ...string) (string, error) {
+	found := ""
+	w := m.await("", func(l atcmd.Line) bool {
+		line := luatBare(l.Head)
+		for _, word := range words {
+			if found == "" && strings.HasPrefix(line, word) {
+				found = word
+				return true
+			}
+		}
+		return false
+	})
+	defer w.stop()
+	if _, err := m.Do(ctx, c); err != nil {
+		return "", err
+	}
+	// Firmware has been seen to leave out the line end behind CONNECT OK. The next answer ends that line.
+	for deadline := time.Now().Add(within); ; {
+		limited, cancel := context.WithTimeout(ctx, luatPoke)
+		_, err := w.wait(limited)
+		cancel()
+		switch {
+		case err == nil:
+			return found, nil
+		case ctx.Err() != nil || m.Err() != nil:
+			return "", err
+		case time.Now().After(deadline):
+			return "", fmt.Errorf("%w within %v", errNoResult, within)
+		}
+		if _, err := m.Do(ctx, atcmd.Exec("")); err != nil {
+			return "", err
+		}
+	}
+}
+
+// luatBare takes the number of the MQTT link, and blanks, off a result.
+func luatBare(line string) string {
+	if rest, ok := strings.CutPrefix(line, "7,"); ok {
+		line = rest
+	}
+	return strings.TrimSpace(line)
+}
+
+// luatState is AT+MQTTSTATU: 0 offline, 1 connected, 2 TCP only. Its answer has a blank before the colon.
+func luatState(ctx context.Context, m *Modem) (string, error) {
+	r, err := m.Do(ctx, atcmd.Exec("+MQTTSTATU"))
+	return bare(r, "+MQTTSTATU"), err
+}
