@@ -34,6 +34,10 @@ type Command struct {
 	// ERROR after OK is its failure.
 	Until string
 
+	// Taken begins the URC that shows that the DCE has Payload, where nobody knows when OK comes: before the prompt,
+	// behind the payload, or not at all. Empty: behind the payload.
+	Taken string
+
 	// Info tells an information response from a URC that begins alike, and claims answers that do not begin with
 	// the command's own name. Nil: by name, and by the shapes of 27.007.
 	Info func(line string) bool
@@ -53,6 +57,11 @@ type Command struct {
 // Literal is an argument that stands without quotes, such as the 0xFFFF of a cipher suite.
 type Literal string
 
+// Counted is an argument in quotes whose length in bytes stands before it, so that it may hold quotes of its own. In
+// case a DCE does not go by the length after all, they must be paired, and there is no ';' that could begin another
+// command behind one of them.
+type Counted string
+
 // Exec builds an execution command: AT+NAME.
 func Exec(name string) Command { return Command{Line: name} }
 
@@ -62,8 +71,8 @@ func Read(name string) Command { return Command{Line: name + "?"} }
 // Test builds a test command: AT+NAME=?.
 func Test(name string) Command { return Command{Line: name + "=?"} }
 
-// Set builds a set command: AT+NAME=a,b,c. Integers and booleans stand as numbers, strings in quotes, a Literal as
-// it is. An argument that could break out of its place makes Do fail with ErrArgument before anything is written.
+// Set builds a set command: AT+NAME=a,b,c. Integers and booleans stand as numbers, strings and a Counted in quotes,
+// a Literal as it is. An argument that could break out of its place makes Do fail with ErrArgument before anything is written.
 func Set(name string, args ...any) Command {
 	var b strings.Builder
 	b.WriteString(name)
@@ -95,6 +104,11 @@ func argument(a any) (string, error) {
 		return "0", nil
 	case string:
 		return Quote(v)
+	case Counted:
+		if strings.Count(string(v), `"`)%2 != 0 || strings.Contains(string(v), `"`) && strings.Contains(string(v), ";") {
+			return "", fmt.Errorf(`%w: a double quote that is unpaired, or beside a ';'`, ErrArgument)
+		}
+		return `"` + string(v) + `"`, guard(string(v))
 	case Literal:
 		if strings.ContainsAny(string(v), `",; `) {
 			return "", fmt.Errorf("%w: %q needs quotes", ErrArgument, string(v))

@@ -110,6 +110,8 @@ type request struct {
 	accepted bool // OK seen, waiting for Until
 	until    bool // Until seen
 	prompted bool // payload written
+	early    bool // OK seen before the prompt
+	taken    bool // Taken seen
 }
 
 // New starts an engine on port, which it owns from now on: nobody else reads, writes or closes it. A Write of

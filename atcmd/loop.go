@@ -23,6 +23,9 @@ const (
 // blockSilence is how long counted data may stop coming before its announcement is taken for noise.
 const blockSilence = 5 * time.Second
 
+// takenGrace is how long OK may come behind the URC that Command.Taken names, before it is taken for omitted.
+const takenGrace = time.Second
+
 // clock is the loop's two alarms.
 type clock struct {
 	deadline *time.Timer // of the command, the probe, or the data state
@@ -245,6 +248,15 @@ func (e *Engine) answer(l Line) {
 		}
 		return
 	}
+	if r.prompted && r.cmd.Taken != "" && hasPrefix(l.Head, r.cmd.Taken) {
+		e.unsolicited(l)
+		r.taken = true
+		e.clock.deadline.Reset(takenGrace)
+		if r.early {
+			e.finish(nil)
+		}
+		return
+	}
 	if !r.accepted && e.grammar.attribute(&r.cmd, l.Head) == ownAnswer {
 		r.resp.Info = append(r.resp.Info, l)
 		return
@@ -260,6 +272,10 @@ func (e *Engine) finalResult(line string, err error) {
 		return
 	}
 	if r.cmd.Payload != nil && !r.prompted {
+		if r.cmd.Taken != "" && !r.early {
+			r.early = true
+			return
+		}
 		// The DCE has ended the command without asking for its payload; the next prompt would not be ours.
 		e.finish(&CommandError{Command: r.cmd.String(), Result: line, Err: errNoPrompt})
 		return

@@ -93,10 +93,12 @@ func (e *Engine) probe() {
 
 // expired is the alarm of whatever state the loop is in.
 func (e *Engine) expired() {
-	switch e.state {
-	case busy:
+	switch {
+	case e.state == busy && e.active.taken:
+		e.finish(nil)
+	case e.state == busy:
 		e.abort(ErrTimeout)
-	case late, hung, probing:
+	case e.state == late, e.state == hung, e.state == probing:
 		e.probe()
 	}
 }

@@ -59,6 +59,10 @@ type MQTTDialer interface {
 	Limits() Limits
 }
 
+// bootBanner is how the mask ROM of EigenComm's EC618 and EC71x begins, the silicon of several makers' modules. Bytes
+// that are no text follow it, and perhaps no line end (logs of an NT26-KCN and an EC801E).
+const bootBanner = "^boot.rom"
+
 var registry []*Driver
 
 // Register adds a driver. Two of one name are a mistake in the program.
@@ -129,7 +133,7 @@ func choose(name string, id Identity) (*Driver, error) {
 // union is the grammar until the modem is identified: a session that survived the host's restart may already be
 // pushing data, in any of the dialects.
 func union() atcmd.Grammar {
-	g := atcmd.Grammar{}
+	g := atcmd.Grammar{Banner: bootBanner}
 	var blocks []func([]byte) (int, int, bool)
 	for _, d := range registry {
 		g.URCs = append(g.URCs, d.Grammar.URCs...)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/atbridge/atbridge/atcmd"
@@ -23,7 +22,6 @@ type PDPConfig struct {
 const (
 	registerTimeout = 90 * time.Second // Quectel TCP/IP AN V1.2, figure 1
 	registerRetry   = 5 * time.Second  // registration is read again: its URC may be switched to another port
-	actTimeout      = 150 * time.Second
 	copsTimeout     = 180 * time.Second
 )
 
@@ -162,31 +160,6 @@ func dBm(rssi int) int {
 		return 0
 	}
 	return -113 + 2*rssi
-}
-
-// activate27007 brings up context 1 as 27.007 10.1.1, 10.1.10 and 10.1.14 say.
-func activate27007(ctx context.Context, m *Modem, pdp PDPConfig) (string, error) {
-	kind := map[string]string{"": "IP", "ipv4": "IP", "ipv6": "IPV6", "ipv4v6": "IPV4V6"}[pdp.IP]
-	if pdp.APN != "" {
-		if _, err := m.Do(ctx, atcmd.Set("+CGDCONT", 1, kind, pdp.APN)); err != nil {
-			return "", err
-		}
-	}
-	r, err := m.Do(ctx, atcmd.Read("+CGACT").WithTimeout(actTimeout))
-	if err != nil {
-		return "", err
-	}
-	if !strings.Contains(r.Text(), "+CGACT: 1,1") {
-		if _, err := m.Do(ctx, atcmd.Set("+CGACT", 1, 1).WithTimeout(actTimeout)); err != nil {
-			return "", err
-		}
-	}
-	r, err = m.Do(ctx, atcmd.Set("+CGPADDR", 1))
-	if err != nil || len(r.Info) == 0 {
-		return "", err
-	}
-	_, p, err := atcmd.ParseParams(r.Info[0].Head)
-	return p.Text(1), err
 }
 
 // words looks a result code up, so that no bare number reaches a person.

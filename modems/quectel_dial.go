@@ -65,7 +65,7 @@ func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Se
 		return nil, fmt.Errorf("%w: a will of more than %d bytes (MQTT 3.2.1)", ErrUnsupported, qmtWill)
 	}
 	if len(cfg.Host) > 100 {
-		return nil, fmt.Errorf("%w: the EC600 takes a host name of at most 100 bytes (MQTT 3.2.2)", ErrUnsupported)
+		return nil, fmt.Errorf("%w: the module takes a host name of at most 100 bytes (MQTT 3.2.2)", ErrUnsupported)
 	}
 	m.opts.Progress("opening the MQTT session")
 	if err := quectelCleanUp(ctx, m, false); err != nil {
@@ -115,6 +115,12 @@ func quectelConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (atcmd.Gram
 		quectelWill(cfg.Will),
 	} {
 		if _, err := m.Do(ctx, c); err != nil {
+			return atcmd.Grammar{}, err
+		}
+	}
+	if a := cfg.Aliyun; a != nil {
+		login := atcmd.Set("+QMTCFG", "aliauth", quectelClient, a.ProductKey, a.DeviceName, a.DeviceSecret)
+		if _, err := m.Do(ctx, login.WithSecret(a.DeviceSecret)); err != nil {
 			return atcmd.Grammar{}, err
 		}
 	}

@@ -14,6 +14,9 @@ import (
 // send more than a host may publish.
 const quectelMaxBlock = 64 << 10
 
+// quectelReboot are the lines of a module that has just started or is going down. ECRDY: firmware of others on EC718.
+var quectelReboot = []string{"RDY", "ECRDY", "POWERED DOWN", "NORMAL POWER DOWN", bootBanner}
+
 // quectelGrammar is the dialect. counted: +QMTRECV carries the length of its payload (recv/mode). echo: the module
 // echoes payloads (view/mode). edit: its edit timeout; zero: it has none.
 func quectelGrammar(counted, echo bool, edit time.Duration) atcmd.Grammar {
@@ -24,7 +27,8 @@ func quectelGrammar(counted, echo bool, edit time.Duration) atcmd.Grammar {
 			"+QMTOPEN:", "+QMTCLOSE:", "+QMTCONN:", "+QMTDISC:", "+QMTSUB:", "+QMTUNS:", "+QMTPUBEX:", "+QMTPUB:",
 			"+QMTRECV:", "+QMTSTAT:", "+QMTPING:", "+QIOPEN:", "+QIURC:",
 		},
-		Reboot:      []string{"RDY", "POWERED DOWN", "NORMAL POWER DOWN"},
+		Reboot:      quectelReboot,
+		Banner:      bootBanner,
 		PayloadEcho: echo,
 		EditTimeout: edit,
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func newQuectelSession(m *Modem, q quectelMQTT, publish string, window int) *que
 		send:    s.send,
 		stands:  func(ctx context.Context) (bool, error) { return quectelStands(ctx, m, "+QMTCONN") },
 	}, window)
-	s.listen(s.handle, "+QMTPUBEX:", "+QMTPUB:", "+QMTRECV:", "+QMTSTAT:", "+QMTPING:", "+QIURC:", "RDY", "POWERED DOWN")
+	s.listen(s.handle, append([]string{"+QMTPUBEX:", "+QMTPUB:", "+QMTRECV:", "+QMTSTAT:", "+QMTPING:", "+QIURC:"}, quectelReboot...)...)
 	return s
 }
 
@@ -105,7 +106,7 @@ func (s *quectelSession) handle(l atcmd.Line) {
 	name, p, err := atcmd.ParseParams(l.Head)
 	client, errClient := p.Int(0)
 	switch {
-	case l.Head == "RDY" || l.Head == "POWERED DOWN":
+	case slices.Contains(quectelReboot, l.Head):
 		s.end(fmt.Errorf("%w (%s)", atcmd.ErrReboot, l.Head))
 	case name == "+QIURC":
 		if err == nil && p.Text(0) == "pdpdeact" && p.Text(1) == strconv.Itoa(quectelContext) {

@@ -161,7 +161,7 @@ func typedSecrets(line string) (secrets []string) {
 var disruptive = []string{"D", "A0", "O", "Z", "&F", "&W", "E1", "V0", "Q1", "S3", "S4", "S5", "+CFUN", "+IPR", "+ICF", "+IFC", "+CMUX", "+CGATT",
 	"+CGACT", "+QIACT", "+QIDEACT", "+QICSGP", "+CGDCONT", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC", "+QMTSUB", "+QMTUNS", "+QMTPUB", "+QMTPUBEX", "+QICFG", "+QISDE", "+QPRTPARA", "+COPS", "+CMEE", "+CEREG", "+CGREG", "+CREG",
 	"+CPIN", "+CPWD", "+CLCK", "+QSCLK", "+QCFG", "+REBOOT", "+ECRST", "+RESET", "+MIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT",
-	"+LMQTTCFG", "+LMQTTOPEN", "+LMQTTCLOSE", "+LMQTTCONN", "+LMQTTDISC"}
+	"+LMQTTCFG", "+LMQTTOPEN", "+LMQTTCLOSE", "+LMQTTCONN", "+LMQTTDISC", "+LMQTTSUBUNSUB", "+LMQTTPUB", "+LMQTTPUBEX", "+LMQTTREAD", "+CGAUTH"}
 
 // Commands that run code on the module or replace its firmware.
 var dangerous = []string{"+QLINUXCMD", "+QFOTADL", "+QADBKEY", "+QDOWNLOAD", "+QNVW", "+QNVFW", "+UPGRADE"}

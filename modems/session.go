@@ -24,8 +24,20 @@ type MQTTConfig struct {
 	Password     string        // a secret: masked in every log
 	KeepAlive    time.Duration // whole seconds; 0: never ping
 	CleanSession bool
-	Will         *Message // what the broker publishes when the session ends without a DISCONNECT; nil: nothing
-	Window       int      // publishes in flight; 0: what the path allows
+	Window       int // publishes in flight; 0: what the path allows
+
+	// Will is published by the broker when the session ends without a DISCONNECT; nil: nothing is.
+	Will *Message
+
+	// Aliyun, if not nil, lets the module log in to Aliyun by its own commands: ClientID is then a plain name, and
+	// Username and Password are empty. Where the module has no such commands, dialing fails with ErrUnsupported.
+	Aliyun *AliyunAuth
+}
+
+// AliyunAuth names a device of Aliyun's IoT platform.
+type AliyunAuth struct {
+	ProductKey, DeviceName string
+	DeviceSecret           string // a secret
 }
 
 // TLSConfig names the certificates of an mqtts broker, as files.

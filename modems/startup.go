@@ -161,13 +161,16 @@ func (m *Modem) identify(ctx context.Context) error {
 	return nil
 }
 
-// bare is the first line of an answer that some modules print bare and others behind the command's name.
+// bare is what stands first in an answer that some modules print bare, others behind the command's name, and a few on
+// the line below it.
 func bare(r atcmd.Response, name string) string {
-	if len(r.Info) == 0 {
-		return ""
+	for _, l := range r.Info {
+		s := strings.TrimPrefix(l.Head, name)
+		if s = strings.Trim(strings.TrimLeft(s, " :"), `" `); s != "" {
+			return s
+		}
 	}
-	s := strings.TrimPrefix(r.Info[0].Head, name)
-	return strings.Trim(strings.TrimLeft(s, " :"), `" `)
+	return ""
 }
 
 // accepts sends a setting and reports whether the modem took it: firmware differs in what it knows.

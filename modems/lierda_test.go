@@ -1,0 +1,157 @@
+package modems
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/atbridge/atbridge/atcmd"
+	"github.com/atbridge/atbridge/atcmd/attest"
+)
+
+const ok = "\r\nOK\r\n"
+
+// exchanges is what the host sends and what the module answers, in turn.
+type exchanges []string
+
+func (x exchanges) play(d *attest.DCE) {
+	for i := 0; i+1 < len(x); i += 2 {
+		d.Answer(x[i], x[i+1])
+	}
+}
+
+// identified is the start with a module that says nothing of its flavour yet, up to its probe.
+func identified(revision string) exchanges {
+	return exchanges{
+		"AT\r", ok, "ATE0\r", ok, "AT+CMEE=1\r", ok, "AT+CMEE?\r", "\r\n+CMEE: 1\r\n" + ok,
+		"AT+CGMI\r", "\r\nLierda\r\n" + ok,
+		"AT+CGMM\r", "\r\nNT26-KCN\r\n" + ok,
+		"AT+CGMR\r", "\r\n+CGMR: \r\n" + revision + "\r\n" + ok,
+		"AT+CGSN\r", "\r\n+CGSN: \"860000000000001\"\r\n" + ok,
+	}
+}
+
+const revisionL = "NT26KCNA00NNA-L01010950"
+
+// lierdaDialled is a dial without credentials, up to CONNACK.
+var lierdaDialled = exchanges{
+	"AT+LMQTTDISC=0\r\n", "\r\n+CME ERROR: 3\r\n",
+	"AT+LMQTTCLOSE=0\r\n", ok + "\r\n+LMQTTCLOSE: 0,0\r\n",
+	`AT+LMQTTCFG="urc",0,1` + "\r\n", ok,
+	`AT+LMQTTCFG="cache",0,0` + "\r\n", ok,
+	`AT+LMQTTCFG="send/mode",0,0` + "\r\n", ok,
+	`AT+LMQTTCFG="recv/mode",0,0,1` + "\r\n", ok,
+	`AT+LMQTTCFG="version",0,4` + "\r\n", ok,
+	`AT+LMQTTCFG="session",0,1` + "\r\n", ok,
+	`AT+LMQTTCFG="keepalive",0,60` + "\r\n", ok,
+	`AT+LMQTTCFG="timeout",0,5,3,0` + "\r\n", ok,
+	`AT+LMQTTCFG="will",0,0` + "\r\n", ok,
+	`AT+LMQTTOPEN=0,"broker.example",1883` + "\r\n", ok + "\r\n+LMQTTOPEN: 0,0\r\n",
+	`AT+LMQTTCONN=0,"cid"` + "\r\n", "\r\n+LMQTTCONN: 0,0,0\r\n" + ok, // the result before OK, as seen on an NT26-KCN
+}
+
+var lierdaConfig = MQTTConfig{Host: "broker.example", Port: 1883, ClientID: "cid", KeepAlive: time.Minute, CleanSession: true}
+
+// with returns x with other answers to some commands, each named by the beginning of its line.
+func (x exchanges) with(changes map[string]string) exchanges {
+	x = append(exchanges{}, x...)
+	for begin, answer := range changes {
+		found := false
+		for i := 0; i < len(x); i += 2 {
+			if strings.HasPrefix(x[i], begin) {
+				x[i+1], found = answer, true
+			}
+		}
+		if !found {
+			panic("no command begins with " + begin)
+		}
+	}
+	return x
+}
+
+// upTo returns x without what follows the command that begins so.
+func (x exchanges) upTo(begin string) exchanges {
+	for i := 0; i < len(x); i += 2 {
+		if strings.HasPrefix(x[i], begin) {
+			return x[: i+2 : i+2]
+		}
+	}
+	panic("no command begins with " + begin)
+}
+
+func (x exchanges) then(more ...string) exchanges { return append(x[:len(x):len(x)], more...) }
+
+// ended is what the host sends when a dial has failed.
+var lierdaCleaned = exchanges{"AT+LMQTTDISC=0\r\n", "\r\nERROR\r\n", "AT+LMQTTCLOSE=0\r\n", "\r\nERROR\r\n"}
+
+// withModem attaches to a module that plays script behind the start, in a bubble where waiting takes no time. The
+// host may send nothing that the script does not expect.
+func withModem(t *testing.T, script func(d *attest.DCE), fn func(ctx context.Context, m *Modem)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		d, port := attest.New(t)
+		scripted := make(chan struct{})
+		go func() {
+			defer close(scripted)
+			identified(revisionL).play(d)
+			script(d)
+		}()
+		m, err := Attach(t.Context(), port, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fn(t.Context(), m)
+		<-scripted
+		m.Close()
+		synctest.Wait()
+	})
+}
+
+// withSession is withModem with a session; script plays behind the dial.
+func withSession(t *testing.T, script func(d *attest.DCE), fn func(ctx context.Context, s Session)) {
+	t.Helper()
+	withModem(t, func(d *attest.DCE) {
+		lierdaDialled.play(d)
+		script(d)
+	}, func(ctx context.Context, m *Modem) {
+		s, err := m.DialMQTT(ctx, lierdaConfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fn(ctx, s)
+		s.(*lierdaSession).end(ErrSessionClosed) // no goroutine of it is left
+	})
+}
+
+// The commands of the article in which the AT manual is quoted, with stand-ins for its names.
+func TestLierdaArticle(t *testing.T) {
+	aliyun := &AliyunAuth{ProductKey: "<pk>", DeviceName: "NT35E_06011", DeviceSecret: "<ds>"}
+	topic := "/<pk>/NT35E_06011/user/COMMUTEST"
+	cloud, auth := lierdaAliyun(aliyun)
+	var got strings.Builder
+	for _, c := range []atcmd.Command{
+		cloud, auth,
+		lierdaOpen("<pk>.iot-as-mqtt.cn-shanghai.aliyuncs.com", 1883),
+		lierdaConnect(MQTTConfig{ClientID: "NT35E", Aliyun: aliyun}),
+		lierdaSubscribe(1, topic, 2),
+		lierdaInline(0, Message{Topic: topic, Payload: []byte("1122334455"), Retain: true}),
+	} {
+		fmt.Fprintf(&got, "AT%s\n", c.Line)
+	}
+	want := `AT+LMQTTCFG="cloud",0,2,1
+AT+LMQTTCFG="aliauth",0,"<pk>","NT35E_06011","<ds>"
+AT+LMQTTOPEN=0,"<pk>.iot-as-mqtt.cn-shanghai.aliyuncs.com",1883
+AT+LMQTTCONN=0,"NT35E"
+AT+LMQTTSUBUNSUB=0,0,1,"/<pk>/NT35E_06011/user/COMMUTEST",2
+AT+LMQTTPUB=0,0,0,1,"/<pk>/NT35E_06011/user/COMMUTEST",10,"1122334455"
+`
+	if got.String() != want {
+		t.Errorf("got\n%swant\n%s", got.String(), want)
+	}
+	if s := auth.String(); strings.Contains(s, "<ds>") {
+		t.Errorf("the secret is printed: %s", s)
+	}
+}
