@@ -339,9 +339,9 @@ func readFile(t *testing.T, name string) string {
 // No secret reaches the log, at its most talkative, nor an error, nor the status.
 func TestNoSecretShows(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 115200, Faults: []string{"pin=4913"}})
+	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 115200, Faults: []string{"pin=49139315"}})
 	config := readFile(t, r.file)
-	config = strings.Replace(config, "modem: {", "modem: {apn: cmnet, apn_user: me, apn_password: pw7, apn_auth: pap, pin: \"4913\", ", 1)
+	config = strings.Replace(config, "modem: {", "modem: {apn: cmnet, apn_user: me, apn_password: pw7, apn_auth: pap, pin: \"49139315\", ", 1)
 	config = strings.Replace(config, "client_id: site7", "client_id: site7, username: site7user, password: topsecret99", 1)
 	write(t, r.file, config+"log: {level: debug, wire: true}\n", 0o600)
 	r.start()
@@ -349,12 +349,12 @@ func TestNoSecretShows(t *testing.T) {
 	r.stop()
 	r.start() // once more: the modem holds the APN's password now
 	r.online()
-	shell(t, "--config", r.file, "send", "--force", `AT+CPIN="8624"`)
+	shell(t, "--config", r.file, "send", "--force", `AT+CPIN="86249315"`)
 	shell(t, "--config", r.file, "send", "AT+QICSGP=1")
 	r.stop()
-	_, stdout, stderr := shell(t, "send", "--wire", "--socket", r.dir+"/none", "--port", r.sim.Path(), `AT+CPIN="8625"`)
+	_, stdout, stderr := shell(t, "send", "--wire", "--socket", r.dir+"/none", "--port", r.sim.Path(), `AT+CPIN="86259315"`)
 	log := r.log.String() + stdout + stderr
-	for _, secret := range []string{"4913", "pw7", "topsecret99", "8624", "8625"} {
+	for _, secret := range []string{"49139315", "pw7", "topsecret99", "86249315", "86259315"} {
 		if i := strings.Index(log, secret); i >= 0 {
 			t.Errorf("%s shows: %s", secret, log[max(0, i-80):min(len(log), i+40)])
 		}
