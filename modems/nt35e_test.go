@@ -20,6 +20,7 @@ func attached(t *testing.T, script exchanges, fn func(m *Modem, err error)) {
 		go func() { defer close(scripted); script.play(d); d.Silent() }()
 		m, err := Attach(t.Context(), port, Options{})
 		fn(m, err)
+		synctest.Wait() // the last line end is still on its way
 		if err == nil {
 			m.Close()
 		}
