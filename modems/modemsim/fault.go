@@ -65,6 +65,7 @@ type faults struct {
 	swallow      int
 
 	luatFaults
+	lierdaFaults
 }
 
 // scripted is a result that the module is made to give: some numbers, so many times.

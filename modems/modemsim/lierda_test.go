@@ -34,7 +34,7 @@ func TestLierdaPublish(t *testing.T) {
 			}
 		}
 	}
-	h.send("AT+LMQTTPUB=0,7,1,1,\"t\",4\r")
+	h.send("AT+LMQTTPUB=0,7,1,1,\"t\",4\r\n")
 	h.expect("\r\n> ")
 	h.send("\n\x00\"\x1a")
 	h.expect(isOK + urc("+LMQTTPUB: 0,7,0"))

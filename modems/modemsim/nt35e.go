@@ -75,6 +75,10 @@ func (m *nt35e) banner() {
 
 func newNT35E(d *dce) model {
 	m := newNT35EBase(d, "NT35ECNA00NNA-L01020304")
+	if d.f.qiactError {
+		m.first = 0 // not even the attach brings one up
+	}
+	d.discipline.eatLF = true // drivers end every line with CR LF
 	l := newLierda(m.general)
 	return model{
 		commands: merge(v250(d), without(m.general.commands(), "+Q", "+G"), m.commands(), l.commands()),

@@ -86,8 +86,14 @@ func digits(s string) int {
 	return n
 }
 
+// verbatim begins the one command whose argument may hold quotes and semicolons of its own: it is alone on its line.
+const verbatim = "+LMQTTPUB="
+
 // endOfExtended finds the semicolon that ends an extended command, outside quotes.
 func endOfExtended(s string) (end int, closed bool) {
+	if len(s) > len(verbatim) && strings.EqualFold(s[:len(verbatim)], verbatim) {
+		return len(s), true
+	}
 	quoted := false
 	for i := range len(s) {
 		switch {
