@@ -146,6 +146,10 @@ func (s *lierdaSession) handle(l atcmd.Line) {
 		s.status(l.Head, p[1:])
 		return
 	}
+	if name == "+CGEV" && lostContext(p.Text(0)) {
+		s.end(fmt.Errorf("the network ended the data connection (%s)", l.Head))
+		return
+	}
 	if p.Text(0) != "0" { // another client's
 		return
 	}

@@ -161,3 +161,10 @@ func contextAddress(ctx context.Context, m *Modem, cid int) (string, error) {
 	}
 	return address, nil
 }
+
+// lostContext reports whether the event of a +CGEV takes the data connection away (27.007 10.1.19). The modem has one
+// context, or one that matters.
+func lostContext(event string) bool {
+	who, what, _ := strings.Cut(event, " ")
+	return (who == "NW" || who == "ME") && (what == "DETACH" || strings.HasPrefix(what, "PDN DEACT") || strings.HasPrefix(what, "DEACT"))
+}

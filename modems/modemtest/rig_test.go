@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"flag"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,6 +22,19 @@ import (
 	"github.com/atbridge/atbridge/modems"
 	"github.com/atbridge/atbridge/modems/modemsim"
 )
+
+// TestMain lets many tests run side by side: they wait for simulated modems, and use hardly any of the processor.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", "24"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // broker is a real MQTT broker in this process. What arrives is in got.
 type broker struct {

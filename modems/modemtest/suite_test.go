@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 // there are several. It fails if a driver has none; only the generic one stands for modems that nobody knows.
 func eachDriver(t *testing.T, fn func(t *testing.T, model string)) {
 	t.Helper()
+	t.Parallel()
 	tested := map[string]bool{modems.Generic: true}
 	for _, model := range modemsim.Models() {
 		driver, _, _ := strings.Cut(model, "-")
@@ -82,8 +84,11 @@ var tolerated = map[string][]string{
 // excused are tests that a family cannot pass, with the reason.
 var excused = map[string]string{
 	"ec600 TLS":                        "the simulator has no certificates yet",
+	"nt35e-q TLS":                      "the simulator has no certificates yet",
+	"nt35e TLS":                        "no command is known that gives the module a certificate: the driver refuses, and TestLierdaSuits sees it",
 	"air724ug lost acknowledgements":   "PUBACK bears no identifier: once lost, nothing tells that the message has passed",
 	"air724ug return codes of CONNACK": "the module does not tell them",
+	"nt35e lost prompts":               "no time is documented after which the module leaves its data state",
 	"air724ug lost prompts":            "no time is documented after which the module leaves its data state",
 }
 
@@ -298,7 +303,7 @@ func TestSessionEnds(t *testing.T) {
 		for fault, want := range map[string]string{
 			"stat=1@3":        "the broker closed the connection",
 			"reboot=3":        "rebooted",
-			"wedge=3":         "publish",
+			"wedge=3":         "publish|stopped answering",
 			"pdpdeact=3":      "the network ended the data connection",
 			"drop-urc=3":      "the result of publish",
 			"reboot-prompt=3": "rebooted",
@@ -310,7 +315,7 @@ func TestSessionEnds(t *testing.T) {
 				_, s := b.session(cloud, modems.Options{})
 				sent := map[string]bool{}
 				for i := range 20 {
-					p := fmt.Sprintf("message %d", i)
+					p := fmt.Sprintf("message%c%d", " \n"[i%2], i) // text, and what needs a prompt
 					sent[p] = true
 					if _, err := s.Publish(b.ctx, modems.Message{Topic: "t", Payload: []byte(p), QoS: 1}); err != nil {
 						break
@@ -321,7 +326,7 @@ func TestSessionEnds(t *testing.T) {
 				case <-time.After(45 * time.Second):
 					t.Fatal("the session stands")
 				}
-				if err := s.Err(); !strings.Contains(err.Error(), want) {
+				if err := s.Err(); !regexp.MustCompile(want).MatchString(err.Error()) {
 					t.Errorf("%v; want %q in it", err, want)
 				}
 				s.Close(b.ctx)
