@@ -62,13 +62,9 @@ func (c *Config) NotBuilt() error {
 	if name := c.Platform(); name != "" {
 		return usagef("cloud.%s: the connection to this platform is not built yet; name a broker instead (cloud.broker)", name)
 	}
-	host := c.Modem == nil || c.Path.Mode == "host"
 	for _, b := range c.Brokers() {
 		if b.Scheme == "ws" || b.Scheme == "wss" {
 			return usagef("cloud.broker: %s is not built yet; use mqtt:// or mqtts://", b.Scheme)
-		}
-		if b.TLS() && !host {
-			return usagef("cloud.broker: mqtts through a modem is not built yet; use mqtt://, or path: {mode: host}")
 		}
 	}
 	switch {

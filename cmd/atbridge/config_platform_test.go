@@ -37,7 +37,7 @@ func TestNotBuilt(t *testing.T) {
 	for text, want := range map[string]string{
 		"modem: {port: /x}\ncloud: {broker: mqtt://b}":                    "",
 		"path: {mode: host}\ncloud: {broker: mqtts://b}":                  "",
-		"modem: {port: /x}\ncloud: {broker: mqtts://b}":                   "cloud.broker: mqtts through a modem is not built yet; use mqtt://, or path: {mode: host}",
+		"modem: {port: /x}\ncloud: {broker: mqtts://b}":                   "",
 		"modem: {port: /x}\npath: {mode: tcp}\ncloud: {broker: mqtt://b}": "path.mode: tcp is not built yet; use native, or host for this machine's own network",
 		"modem: {port: /x, reset: dtr}\ncloud: {broker: mqtt://b}":        "modem.reset: dtr is not built yet; use none",
 		"path: {mode: host}\ncloud: {broker: wss://b}":                    "cloud.broker: wss is not built yet; use mqtt:// or mqtts://",

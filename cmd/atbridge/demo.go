@@ -34,16 +34,16 @@ func newDemoCmd(g *globals) *cobra.Command {
 	var length time.Duration
 	var quiet bool
 	cmd := &cobra.Command{
-		Use:   "demo [--modem ec600] [--path native] [--for 20s] [--quiet]",
+		Use:   "demo [--modem ec600|nt35e|air724ug] [--path native] [--for 20s] [--quiet]",
 		Short: "Show the main job with nothing but this program",
 		Long: `Show the main job with nothing but this program: a simulated modem on a pseudo-terminal, a "cloud" broker, the
 bridge between them with its local broker, and a sensor that publishes once a second. It ends with a summary, and with
 exit code 0 only if nothing is missing.`,
-		Example: "  atbridge demo --for 20s",
+		Example: "  atbridge demo --for 20s\n  atbridge demo --modem nt35e",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains(modemsim.Models(), model) || modems.Lookup(model) == nil {
-				return usagef("--modem %s is not built yet; there is: %s", model, strings.Join(modems.Drivers(), ", "))
+			if !slices.Contains(modemsim.Models(), model) {
+				return usagef("--modem %s: there is no such simulated modem; there are: %s", model, strings.Join(modemsim.Models(), ", "))
 			}
 			if path != "native" {
 				return usagef("--path %s is not built yet; there is: native", path)
