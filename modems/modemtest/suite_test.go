@@ -44,7 +44,7 @@ func every() []byte {
 var payloads = [][]byte{
 	every(), []byte("\r\nOK\r\n"), []byte("> "), []byte(">"), []byte(`"`), []byte(`""`), []byte(`{"a":"b"}`), []byte("\n"), []byte("\r"), []byte("\r\n"),
 	[]byte("\x1a"), []byte("\x1b"), []byte("\x00"), []byte("+++"), []byte("\r\nERROR\r\n"), []byte("AT+CFUN=0\r"), []byte("\r\nRDY\r\n"),
-	[]byte("\r\n+QMTRECV: 0,0,\"t\",1,\"x\"\r\n"), []byte("中文"), []byte(`a\22b\`), bytes.Repeat([]byte("x"), 1500),
+	[]byte("\r\n+QMTRECV: 0,0,\"t\",1,\"x\"\r\n"), []byte("中文"), []byte("pressure 1013.25 hPa, humidity 48 %"), []byte(`a\22b\`), bytes.Repeat([]byte("x"), 1500),
 }
 
 // tolerated are ways in which firmware differs, or a line behaves, that a driver must not notice.
