@@ -205,6 +205,23 @@ func wantCounted(t *testing.T, line, said, want, data string) {
 	}
 }
 
+// Data on a line of its own is handed on as soon as it is whole: nothing may come behind it for hours.
+func TestDataAtOnce(t *testing.T) {
+	for _, said := range []string{"\r\n+RECEIVE,0,5:\r\nhello", "\r\n+QIURC: \"recv\",0,5\r\nhello", "\r\n+RECEIVE,0,0:\r\n"} {
+		play(t, func(d *attest.DCE) { d.Send(said) }, func(ctx context.Context, e *atcmd.Engine) {
+			synctest.Wait()
+			select {
+			case l := <-e.URCs():
+				if string(l.Block) != said[strings.LastIndex(said, "\n")+1:] {
+					t.Errorf("%q gave %q", said, l)
+				}
+			default:
+				t.Errorf("%q: nothing has come", said)
+			}
+		}, atcmd.WithGrammar(makers))
+	}
+}
+
 // A buffered message is read out under another name than its command's; the command claims it.
 func TestAnswerUnderAnotherName(t *testing.T) {
 	c := atcmd.Exec("+MQTTMSGGET")

@@ -25,6 +25,7 @@ type Grammar struct {
 
 	// Block tells whether the line so far announces counted data: after skip further bytes, n raw bytes follow.
 	// It is asked when a ',' or ':' or the CR at a line's end has come, with head up to and including that byte.
+	// If the last byte to skip is an LF, the data has a line of its own, and is handed on without a line end behind it.
 	Block func(head []byte) (skip, n int, ok bool)
 
 	// End ends a command line; empty: CR alone (V.250 5.2.1, S3). An LF behind it becomes the first byte of the

@@ -37,6 +37,7 @@ type scanner struct {
 	need     int    // bytes of data still to come
 	inBlock  bool   // skip or need is not yet served
 	hasBlock bool
+	ownLine  bool // the data begins where a line does: it is complete without a line end behind it
 	blockEnd int
 	overlong bool // dropping the rest of a line beyond maxLine
 	banner   bool // dropping the rest of a boot banner
@@ -53,6 +54,9 @@ func (s *scanner) feed(p []byte, emit func(event)) {
 			p = s.feedEcho(p, emit)
 		case s.inBlock:
 			p = s.feedBlock(p)
+			if !s.inBlock && s.ownLine {
+				s.endLine(emit)
+			}
 		default:
 			s.feedByte(p[0], emit)
 			p = p[1:]
@@ -121,7 +125,9 @@ func (s *scanner) announced(b byte) bool {
 
 func (s *scanner) feedBlock(p []byte) []byte {
 	d := min(s.skip, len(p))
-	s.skip -= d
+	if s.skip -= d; d > 0 {
+		s.ownLine = p[d-1] == '\n'
+	}
 	p = p[d:]
 	n := min(s.need, len(p))
 	s.buf = append(s.buf, p[:n]...)
@@ -167,7 +173,7 @@ func (s *scanner) reset() {
 		s.buf = nil
 	}
 	s.buf = s.buf[:0]
-	s.hasBlock, s.inBlock, s.overlong, s.banner = false, false, false, false
+	s.hasBlock, s.ownLine, s.inBlock, s.overlong, s.banner = false, false, false, false, false
 	s.skip, s.need = 0, 0
 }
 

@@ -29,6 +29,7 @@ func init() {
 		Probe:    luatProbe,
 		Activate: luatActivate,
 		ICCID:    luatICCID,
+		Socket:   luatSockets{},
 		MQTT:     luatMQTT{payload: 2384, window: 1}, // MPUB since V838; PUBACK bears no packet identifier
 	})
 }
@@ -71,11 +72,21 @@ func luatActivate(ctx context.Context, m *Modem, pdp PDPConfig) (string, error) 
 	if err == nil && address != "" || err != nil && !atcmd.Refused(err) {
 		return address, err
 	}
-	shut := atcmd.Exec("+CIPSHUT").WithTimeout(shutTimeout)
-	shut.Final = func(line string) (bool, error) { return line == "SHUT OK" || line == "OK", nil }
-	if err := m.try(ctx, shut); err != nil {
+	if err := luatShut(ctx, m); err != nil {
 		return "", err
 	}
+	return luatBearer(ctx, m, pdp)
+}
+
+// luatShut ends all connections and the bearer.
+func luatShut(ctx context.Context, m *Modem) error {
+	shut := atcmd.Exec("+CIPSHUT").WithTimeout(shutTimeout)
+	shut.Final = func(line string) (bool, error) { return line == "SHUT OK" || line == "OK", nil }
+	return m.try(ctx, shut)
+}
+
+// luatBearer brings up the bearer from nothing, and returns its address.
+func luatBearer(ctx context.Context, m *Modem, pdp PDPConfig) (string, error) {
 	start := atcmd.Exec("+CSTT") // the network chooses the APN
 	if pdp.APN != "" {
 		start = atcmd.Set("+CSTT", pdp.APN, pdp.User, pdp.Password).WithSecret(pdp.Password)

@@ -30,6 +30,7 @@ func init() {
 		Attach:   quectelURCPort,
 		Activate: quectelActivate,
 		ICCID:    quectelICCID,
+		Socket:   quectelSockets{},
 		MQTT:     quectelMQTT{payload: 1500, window: 5}, // MQTT 3.2.7
 	})
 }

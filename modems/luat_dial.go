@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,7 +128,7 @@ func luatOpen(ctx context.Context, m *Modem, cfg MQTTConfig) error {
 		name = "+SSLMIPSTART"
 	}
 	for again := true; ; again = false {
-		word, err := luatWord(ctx, m, atcmd.Set(name, cfg.Host, cfg.Port), luatOpenTimeout,
+		word, err := luatWord(ctx, m, luatMQTTLink, atcmd.Set(name, cfg.Host, cfg.Port), luatOpenTimeout,
 			"CONNECT OK", "ALREADY CONNECT", "CONNECT FAIL", "CLOSED", "+PDP")
 		switch {
 		case errors.Is(err, errNoResult):
@@ -154,11 +155,11 @@ func luatHint(cfg MQTTConfig) string {
 }
 
 // luatWord sends c and returns the first of words that comes as a URC, before OK or after it; with AT+CIPMUX=1 the number
-// of the MQTT link stands before it.
-func luatWord(ctx context.Context, m *Modem, c atcmd.Command, within time.Duration, words ...string) (string, error) {
+// of the link stands before it.
+func luatWord(ctx context.Context, m *Modem, link int, c atcmd.Command, within time.Duration, words ...string) (string, error) {
 	found := ""
 	w := m.await("", func(l atcmd.Line) bool {
-		line := luatBare(l.Head)
+		line := luatBare(link, l.Head)
 		for _, word := range words {
 			if found == "" && strings.HasPrefix(line, word) {
 				found = word
@@ -190,9 +191,12 @@ func luatWord(ctx context.Context, m *Modem, c atcmd.Command, within time.Durati
 	}
 }
 
-// luatBare takes the number of the MQTT link, and blanks, off a result.
-func luatBare(line string) string {
-	if rest, ok := strings.CutPrefix(line, "7,"); ok {
+// luatMQTTLink is the number of the link that the MQTT commands use.
+const luatMQTTLink = 7
+
+// luatBare takes the number of a link, and blanks, off a result.
+func luatBare(link int, line string) string {
+	if rest, ok := strings.CutPrefix(line, strconv.Itoa(link)+","); ok {
 		line = rest
 	}
 	return strings.TrimSpace(line)

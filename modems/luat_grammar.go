@@ -14,28 +14,39 @@ const luatMaxBlock = 64 << 10
 // luatGrammar is the dialect. A leading LF of a payload is swallowed behind a bare CR (TCPIP, CIPSEND), so command
 // lines end in CR LF.
 func luatGrammar() atcmd.Grammar {
-	return atcmd.Grammar{
+	g := atcmd.Grammar{
 		URCs: []string{
 			"+CPIN:", "+CREG:", "+CGREG:", "+CEREG:", "+CGEV:", "+CIEV:", "+CMTI:", "+CMT:", "+CDS:", "RING", "NO CARRIER",
 			"+NITZ:", "^MODE:", "^CINIT:", "+E_UTRAN Service", "+GSM Service", "*CSQ:", "+CESQ:", "*CESQ:", "SMS READY",
 			"RDY", "UART Boot Completed", "NORMAL POWER DOWN", "+PDP:", "+PDP DEACT", "+SAPBR", "+UPGRADEIND:",
-			"CONNECT OK", "7,CONNECT OK", "7, CONNECT OK", "ALREADY CONNECT", "7,ALREADY CONNECT", "7, ALREADY CONNECT",
-			"CONNECT FAIL", "7,CONNECT FAIL", "7, CONNECT FAIL", "STATE:", "CLOSED", "7,CLOSED", "7, CLOSED", "TCP ERROR:",
-			"CONNACK OK", "SUBACK", "UNSUBACK", "PUBACK", "PUBREC", "PUBCOMP", "+MSUB:",
+			"STATE:", "TCP ERROR:", "+RECEIVE,", "CONNACK OK", "SUBACK", "UNSUBACK", "PUBACK", "PUBREC", "PUBCOMP", "+MSUB:",
 		},
-		Reboot: []string{"RDY", "UART Boot Completed", "NORMAL POWER DOWN"},
+		Reboot: luatReboot,
 		Banner: "^boot.rom",
 		Block:  luatBlock,
 		End:    "\r\n",
 	}
+	for _, word := range []string{"CONNECT OK", "ALREADY CONNECT", "CONNECT FAIL", "CLOSED"} {
+		g.URCs = append(g.URCs, word)
+		for link := range luatMQTTLink + 1 { // with AT+CIPMUX=1; some firmware puts a blank behind the comma
+			g.URCs = append(g.URCs, fmt.Sprintf("%d,%s", link, word), fmt.Sprintf("%d, %s", link, word))
+		}
+	}
+	return g
 }
+
+// luatReboot are the lines of a module that has just started or is going down.
+var luatReboot = []string{"RDY", "UART Boot Completed", "NORMAL POWER DOWN"}
 
 // `+MSUB: "topic",11 byte,` in direct mode; the buffered form has no quotes around the topic. The blank behind the
 // colon comes and goes.
 var msubHead = regexp.MustCompile(`^\+MSUB: ?(?:"([^"]*)"|([^"]*)), ?([0-9]{1,6}) byte,$`)
 
-// luatBlock recognises the head of +MSUB; the payload stands raw behind it and may hold anything.
+// luatBlock recognises the heads of +MSUB and +RECEIVE; the payload stands raw behind them and may hold anything.
 func luatBlock(head []byte) (skip, n int, ok bool) {
+	if _, n, ok = receiveHead(string(head)); ok {
+		return len("\r\n"), n, true
+	}
 	_, n, ok = luatHead(string(head))
 	return 0, n, ok
 }

@@ -161,7 +161,7 @@ func (s *luatSession) inTurn(ctx context.Context, c atcmd.Command, result string
 
 // handle takes one URC. It runs on the router and never blocks.
 func (s *luatSession) handle(l atcmd.Line) {
-	line := luatBare(l.Head)
+	line := luatBare(luatMQTTLink, l.Head)
 	switch {
 	case strings.HasPrefix(line, "+MSUB:"):
 		s.received(l)

@@ -71,6 +71,8 @@ type Modem struct {
 
 	stored map[string]bool // certificates that this Modem has written into the module; only DialMQTT touches it
 
+	sockets map[int]bool // in use
+
 	early     []atcmd.Line // messages of a session of an earlier run
 	stopEarly func()
 }
@@ -86,7 +88,7 @@ func Attach(ctx context.Context, port io.ReadWriteCloser, o Options) (*Modem, er
 	if o.RegisterTimeout == 0 {
 		o.RegisterTimeout = registerTimeout
 	}
-	m := &Modem{opts: o, log: o.Log, stored: map[string]bool{}}
+	m := &Modem{opts: o, log: o.Log, stored: map[string]bool{}, sockets: map[int]bool{}}
 	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(o.Tap))
 	m.keepEarly()
 	go m.router.run(m.engine.URCs())

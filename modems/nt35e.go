@@ -32,14 +32,15 @@ const nt35eChecked = "documentation and drivers in the field, through the simula
 
 var nt35eFlavours = map[string]*Driver{
 	"L": {
-		Name:    "nt35e",
-		Flavour: "L",
-		Title:   "Lierda NT35E, NT26 and relatives",
-		TLS:     "no",
-		Checked: nt35eChecked,
-		Grammar: lierdaGrammar(true),
-		ICCID:   lierdaICCID,
-		MQTT:    lierdaMQTT{window: 4},
+		Name:     "nt35e",
+		Flavour:  "L",
+		Title:    "Lierda NT35E, NT26 and relatives",
+		TLS:      "no",
+		Checked:  nt35eChecked,
+		Grammar:  lierdaGrammar(true),
+		ICCID:    lierdaICCID,
+		MQTT:     lierdaMQTT{window: 4},
+		NoSocket: "the TCP commands of Lierda's L firmware are not documented; the Q firmware of the same module has them, and this driver, too",
 	},
 	"Q": {
 		Name:     "nt35e",
@@ -48,8 +49,10 @@ var nt35eFlavours = map[string]*Driver{
 		TLS:      "as the EC600",
 		Checked:  nt35eChecked,
 		Grammar:  quectelGrammar(true, false, 0),
+		Setup:    []atcmd.Command{atcmd.Set("+QISDE", 0)}, // as the EC600
 		Activate: quectelActivate,
 		ICCID:    lierdaICCID,
+		Socket:   quectelSockets{},
 		MQTT:     quectelMQTT{payload: 1500, window: 5}, // as the EC600, after whose commands it is made
 	},
 }

@@ -30,17 +30,18 @@ func attached(t *testing.T, script exchanges, fn func(m *Modem, err error)) {
 
 // The flavour is read where it can be, else tried out.
 func TestNT35EProbe(t *testing.T) {
+	noEcho := []string{"AT+QISDE=0\r", ok}
 	refused, unknown := "\r\n+CME ERROR: 4\r\n", "Lierda6180316"
 	for name, tc := range map[string]struct {
 		script  exchanges
 		flavour string
 	}{
 		"L by its revision": {identified(revisionL), "L"},
-		"Q by its revision": {identified("NT26FCNB30WNA-Q01010950"), "Q"},
+		"Q by its revision": {identified("NT26FCNB30WNA-Q01010950").then(noEcho...), "Q"},
 		"L by LGMR":         {identified(unknown).then("AT+LGMR\r", "\r\n"+revisionL+"\r\n"+ok), "L"},
-		"Q by ATI":          {identified(unknown).then("AT+LGMR\r", refused, "ATI\r", "\r\nLierda\r\nNT26\r\nRevision: NT26FCNB30WNA-Q01010950\r\n"+ok), "Q"},
+		"Q by ATI":          {identified(unknown).then("AT+LGMR\r", refused, "ATI\r", "\r\nLierda\r\nNT26\r\nRevision: NT26FCNB30WNA-Q01010950\r\n"+ok).then(noEcho...), "Q"},
 		"L by its commands": {identified(unknown).then("AT+LGMR\r", refused, "ATI\r", ok, "AT+LMQTTCONN?\r", "\r\n+LMQTTCONN: 0,1\r\n"+ok), "L"},
-		"Q by its commands": {identified(unknown).then("AT+LGMR\r", refused, "ATI\r", ok, "AT+LMQTTCONN?\r", "\r\nERROR\r\n", "AT+QMTCONN?\r", ok), "Q"},
+		"Q by its commands": {identified(unknown).then("AT+LGMR\r", refused, "ATI\r", ok, "AT+LMQTTCONN?\r", "\r\nERROR\r\n", "AT+QMTCONN?\r", ok).then(noEcho...), "Q"},
 		"neither":           {identified(unknown).then("AT+LGMR\r", refused, "ATI\r", ok, "AT+LMQTTCONN?\r", refused, "AT+QMTCONN?\r", refused), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

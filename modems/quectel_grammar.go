@@ -20,7 +20,7 @@ var quectelReboot = []string{"RDY", "ECRDY", "POWERED DOWN", "NORMAL POWER DOWN"
 // quectelGrammar is the dialect. counted: +QMTRECV carries the length of its payload (recv/mode). echo: the module
 // echoes payloads (view/mode). edit: its edit timeout; zero: it has none.
 func quectelGrammar(counted, echo bool, edit time.Duration) atcmd.Grammar {
-	g := atcmd.Grammar{
+	return atcmd.Grammar{
 		URCs: []string{
 			"+CREG:", "+CGREG:", "+CEREG:", "+CGEV:", "+CPIN:", "+CFUN:", "+CTZV:", "+CTZE:", "+CMTI:", "+CMT:", "+CDS:",
 			"+QUSIM:", "+QIND:", "+QSIMSTAT:", "+QSIMSTAT :", "RDY", "POWERED DOWN", "RING", "NO CARRIER", "APP RDY",
@@ -31,11 +31,8 @@ func quectelGrammar(counted, echo bool, edit time.Duration) atcmd.Grammar {
 		Banner:      bootBanner,
 		PayloadEcho: echo,
 		EditTimeout: edit,
+		Block:       quectelBlocks(counted),
 	}
-	if counted {
-		g.Block = quectelBlock
-	}
-	return g
 }
 
 // quectelBlock recognises `+QMTRECV: 0,0,"topic",5,` and asks for one byte more than the payload has: with quotes

@@ -133,7 +133,18 @@ type bench struct {
 
 func newBench(t *testing.T, model string, faults ...string) *bench {
 	t.Helper()
-	sim, err := modemsim.Start(modemsim.Config{Model: model, Baud: 921600, RTT: 2 * time.Millisecond, Faults: faults, Seed: 1})
+	return startBench(t, modemsim.Config{Model: model, Baud: 921600, RTT: 2 * time.Millisecond, Faults: faults, Seed: 1})
+}
+
+// newFastBench is one whose line takes no time.
+func newFastBench(t *testing.T, model string, faults ...string) *bench {
+	t.Helper()
+	return startBench(t, modemsim.Config{Model: model, Faults: faults, Seed: 1})
+}
+
+func startBench(t *testing.T, cfg modemsim.Config) *bench {
+	t.Helper()
+	sim, err := modemsim.Start(cfg)
 	if err != nil && strings.Contains(err.Error(), "means nothing on") {
 		t.Skip(err)
 	}
