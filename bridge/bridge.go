@@ -62,6 +62,8 @@ type Bridge struct {
 	down     atomic.Pointer[Routes]
 	replaced chan struct{} // holds a token after SetRoutes
 	backoff  backoff
+	paths    paths  // only the supervisor touches it
+	lastPath string // of the session before; only the supervisor touches it
 	silent   bool   // nothing has answered on the port; only the supervisor touches it
 	attached string // the file that says: a modem is attached and was not yet let go in order
 
@@ -74,7 +76,7 @@ type Bridge struct {
 	modem  *modems.Modem // nil: none is attached
 	line   LineStatus    // of the modems that were attached before
 
-	upAccepted, upDelivered, downReceived, downDelivered, sessions, recoveries atomic.Uint64
+	upAccepted, upDelivered, downReceived, downDelivered, sessions, switches, recoveries atomic.Uint64
 }
 
 // New opens the queue and starts the local broker: what can be wrong with this machine shows here.
@@ -83,6 +85,7 @@ func New(cfg Config) (*Bridge, error) {
 	b.up.Store(&cfg.Up)
 	b.down.Store(&Routes{})
 	b.replaced = make(chan struct{}, 1)
+	b.paths.mode = cfg.Path
 	var err error
 	if b.outbox, err = OpenOutbox(cfg.Queue); err != nil {
 		return nil, err

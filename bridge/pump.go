@@ -25,14 +25,14 @@ type sent struct {
 }
 
 // pumpUp carries messages from the outbox to the session until the session ends, ctx ends, or the queue fails. When
-// it returns, every message it took is settled or given back.
-func (b *Bridge) pumpUp(ctx context.Context, s modems.Session, topic func(string) string) error {
+// it returns, every message it took is settled or given back. other: there is another path for what cannot pass this one.
+func (b *Bridge) pumpUp(ctx context.Context, s modems.Session, topic func(string) string, other bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	inFlight := make(chan sent, max(1, s.Limits().Window))
 	collected := make(chan error, 1)
 	go func() { collected <- b.collect(ctx, s, inFlight, cancel) }()
-	err := b.publish(ctx, s, topic, inFlight)
+	err := b.publish(ctx, s, topic, other, inFlight)
 	close(inFlight)
 	if errCollect := <-collected; errCollect != nil {
 		return errCollect // what the receipts say comes first: publish only ended because of it
@@ -41,7 +41,7 @@ func (b *Bridge) pumpUp(ctx context.Context, s modems.Session, topic func(string
 }
 
 // publish takes the oldest message and hands it to the session, again and again.
-func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(string) string, inFlight chan<- sent) error {
+func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(string) string, other bool, inFlight chan<- sent) error {
 	refusals := 0 // of the message at the head; a refused one is the next again
 	for {
 		e, err := b.outbox.Next(ctx)
@@ -62,6 +62,8 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 			refusals = 0
 			inFlight <- sent{e, r}
 			continue
+		case errors.Is(err, modems.ErrMessage) && other:
+			return errors.Join(e.Undelivered(), fmt.Errorf("%w: message %d: %w", errOtherPath, e.ID(), err))
 		case errors.Is(err, modems.ErrMessage), errors.Is(err, modems.ErrRefused) && refusals == maxRefusals-1:
 			refusals = 0
 			b.log.Warn("a message is set aside", "id", e.ID(), "topic", m.Topic, "why", err)

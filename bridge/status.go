@@ -24,7 +24,7 @@ const (
 type Status struct {
 	State  State     `json:"state"`
 	Path   string    `json:"path"`
-	Reason string    `json:"reason"` // why it is not online, in a sentence
+	Reason string    `json:"reason"` // why it is not online, or not on the path that comes first, in a sentence
 	Since  time.Time `json:"since"`
 
 	Modem    ModemStatus   `json:"modem"`
@@ -130,7 +130,7 @@ func (b *Bridge) Status() Status {
 	s.Counters = CounterStatus{
 		UpAccepted: b.upAccepted.Load(), UpDelivered: b.upDelivered.Load(),
 		DownReceived: b.downReceived.Load(), DownDelivered: b.downDelivered.Load(),
-		Sessions: b.sessions.Load(), Recoveries: b.recoveries.Load(),
+		Sessions: b.sessions.Load(), PathSwitches: b.switches.Load(), Recoveries: b.recoveries.Load(),
 	}
 	return s
 }

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/atbridge/atbridge/bridge/mqtt"
 	"github.com/atbridge/atbridge/modems"
 )
 
@@ -53,10 +50,7 @@ func (b *Bridge) rest(ctx context.Context, why error) {
 func (b *Bridge) cycle(ctx context.Context) error {
 	b.enter(Attaching, "")
 	if b.cfg.Modem == nil || b.cfg.Path == "host" {
-		return b.session(ctx, "host", modems.Identity{}, dialHost)
-	}
-	if b.cfg.Path == "tcp" {
-		return fmt.Errorf("%w: path tcp is not built yet; set path.mode to native, or to host without a modem", modems.ErrUnsupported)
+		return b.session(ctx, way{path: "host"}, modems.Identity{}, dialHost)
 	}
 	killed, err := b.markAttached()
 	if err != nil {
@@ -102,10 +96,14 @@ func (b *Bridge) cycle(ctx context.Context) error {
 func (b *Bridge) attachedTo(ctx context.Context, m *modems.Modem) error {
 	id := m.Identity()
 	b.log.Info("modem attached", "port", b.cfg.Modem.Port, "driver", m.Driver(), "model", id.Model, "revision", id.Revision)
+	b.paths.unfit = nil // it may be another module, or other firmware
 	for {
 		err := m.Online(ctx)
 		if err == nil {
-			err = b.session(ctx, "native", m.Identity(), m.DialMQTT)
+			var other bool
+			if other, err = b.overModem(ctx, m); other {
+				continue
+			}
 		}
 		if ctx.Err() != nil || m.Err() != nil || errors.Is(err, modems.ErrUnsupported) {
 			return err
@@ -115,6 +113,35 @@ func (b *Bridge) attachedTo(ctx context.Context, m *modems.Modem) error {
 			return nil
 		}
 	}
+}
+
+// overModem runs one session over m. other: the next one takes the other path, at once.
+func (b *Bridge) overModem(ctx context.Context, m *modems.Modem) (other bool, err error) {
+	path, why := b.paths.choose(time.Now())
+	w := way{path: path, why: why, hold: b.paths.left(time.Now()), other: path == "native" && b.paths.mode == "auto" && m.Sockets() > 0}
+	dial := m.DialMQTT
+	if path == "tcp" {
+		dial = dialTCP(m)
+	}
+	began := time.Now()
+	err = b.session(ctx, w, m.Identity(), dial)
+	if ctx.Err() != nil {
+		return false, err
+	}
+	if other = b.paths.ended(path, err, time.Since(began) >= stable, m.Sockets() > 0, time.Now()); other {
+		b.log.Warn("the path is changed", "from", path, "why", err)
+	} else if path == "tcp" && why != nil && errors.Is(err, modems.ErrUnsupported) {
+		err = fmt.Errorf("%w; and before: %w", err, why)
+	}
+	return other, err
+}
+
+// way is how one session goes.
+type way struct {
+	path  string
+	why   error         // it is not the one that comes first
+	hold  time.Duration // after so long another is to be tried; 0: never
+	other bool          // there is another, for what cannot pass this one
 }
 
 func (b *Bridge) setModem(m *modems.Modem) {
@@ -128,16 +155,9 @@ func (b *Bridge) setModem(m *modems.Modem) {
 
 type dialFunc func(ctx context.Context, cfg modems.MQTTConfig) (modems.Session, error)
 
-// dialHost is path host: the machine's own network.
-func dialHost(ctx context.Context, cfg modems.MQTTConfig) (modems.Session, error) {
-	return mqtt.Dial(ctx, func(ctx context.Context) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
-	}, cfg)
-}
-
 // session dials the first broker that answers and pumps until something ends. It always returns an error, unless
 // ctx has ended.
-func (b *Bridge) session(ctx context.Context, path string, id modems.Identity, dial dialFunc) error {
+func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial dialFunc) error {
 	target, err := b.cfg.Target(id)
 	if err != nil {
 		return err
@@ -149,7 +169,7 @@ func (b *Bridge) session(ctx context.Context, path string, id modems.Identity, d
 	unsupported := 0
 	for _, broker := range target.Brokers {
 		b.mu.Lock()
-		b.path, b.cloud = path, CloudStatus{net.JoinHostPort(broker.Host, strconv.Itoa(broker.Port)), broker.ClientID}
+		b.path, b.cloud = w.path, CloudStatus{address(broker), broker.ClientID}
 		b.mu.Unlock()
 		if s, err = dial(ctx, broker); err == nil {
 			break
@@ -173,9 +193,12 @@ func (b *Bridge) session(ctx context.Context, path string, id modems.Identity, d
 		}
 		return errors.New(strings.Join(text, "; "))
 	}
-	b.sessions.Add(1)
+	if b.sessions.Add(1) > 1 && b.lastPath != w.path {
+		b.switches.Add(1)
+	}
+	b.lastPath = w.path
 	b.backoff.stood(time.Now())
-	err = b.serve(ctx, s, target)
+	err = b.serve(ctx, s, w, target)
 	if err == nil && ctx.Err() == nil {
 		err = errors.New("the session ended without a reason")
 	}
@@ -184,7 +207,7 @@ func (b *Bridge) session(ctx context.Context, path string, id modems.Identity, d
 
 // serve subscribes and runs both pumps and the probe until one of them, the session or ctx ends. Then it closes the
 // session, while messages are still taken from it: what the module has acknowledged must not be lost.
-func (b *Bridge) serve(ctx context.Context, s modems.Session, target Target) error {
+func (b *Bridge) serve(ctx context.Context, s modems.Session, w way, target Target) error {
 	up, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -195,11 +218,13 @@ func (b *Bridge) serve(ctx context.Context, s modems.Session, target Target) err
 		}
 	}()
 	ended := make(chan error)
-	for _, part := range []func() error{
-		func() error { return b.subscribed(up, s, target) },
+	parts := []func() error{
+		func() error { return b.subscribed(up, s, w, target) },
 		func() error { return b.probe(up) },
 		func() error { return b.resubscribe(up, s, target) },
-	} {
+		func() error { return hold(up, w.hold) },
+	}
+	for _, part := range parts {
 		go func() { ended <- part() }()
 	}
 	down := make(chan error, 1)
@@ -209,7 +234,7 @@ func (b *Bridge) serve(ctx context.Context, s modems.Session, target Target) err
 		down <- err
 	}()
 	var first error
-	for range 3 {
+	for range parts {
 		if err := <-ended; first == nil {
 			first = err
 		}
@@ -234,7 +259,7 @@ func (b *Bridge) serve(ctx context.Context, s modems.Session, target Target) err
 }
 
 // subscribed asks for what the down routes want, then pumps up.
-func (b *Bridge) subscribed(ctx context.Context, s modems.Session, target Target) error {
+func (b *Bridge) subscribed(ctx context.Context, s modems.Session, w way, target Target) error {
 	asked := map[string]bool{}
 	for _, r := range target.Down {
 		if asked[r.From] {
@@ -245,9 +270,29 @@ func (b *Bridge) subscribed(ctx context.Context, s modems.Session, target Target
 			return err
 		}
 	}
-	b.enter(Online, "")
-	b.log.Info("online", "broker", b.Status().Cloud.Broker, "path", b.Status().Path)
-	return b.pumpUp(ctx, s, target.Topic)
+	why := ""
+	if w.why != nil {
+		why = "path " + w.path + ": " + w.why.Error()
+	}
+	b.enter(Online, why)
+	b.log.Info("online", "broker", b.Status().Cloud.Broker, "path", w.path)
+	return b.pumpUp(ctx, s, target.Topic, w.other)
+}
+
+// hold ends the session after d, unless d is 0.
+func hold(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return errHoldOver
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // resubscribe follows the down routes when they are replaced while the session stands.

@@ -57,6 +57,14 @@ func (m *Modem) dialSocket(ctx context.Context, network, addr string) (net.Conn,
 	return m.driver.Socket.DialSocket(ctx, m, host, port)
 }
 
+// Sockets is how many TCP connections the modem can have at once; 0: none.
+func (m *Modem) Sockets() int {
+	if m.driver.Socket == nil {
+		return 0
+	}
+	return m.driver.Socket.Sockets()
+}
+
 // takeSocket takes one of the module's sockets, 0 to n-1, until free is called.
 func (m *Modem) takeSocket(n int) (id int, free func(), err error) {
 	m.mu.Lock()

@@ -68,8 +68,6 @@ func (c *Config) NotBuilt() error {
 		}
 	}
 	switch {
-	case c.Path.Mode == "tcp":
-		return usagef("path.mode: tcp is not built yet; use native, or host for this machine's own network")
 	case c.Local.Broker != "":
 		return usagef("local.broker: an existing local broker is not built yet; use local.listen, the embedded one")
 	case c.Local.WebSocket != "":

@@ -38,7 +38,7 @@ func TestNotBuilt(t *testing.T) {
 		"modem: {port: /x}\ncloud: {broker: mqtt://b}":                    "",
 		"path: {mode: host}\ncloud: {broker: mqtts://b}":                  "",
 		"modem: {port: /x}\ncloud: {broker: mqtts://b}":                   "",
-		"modem: {port: /x}\npath: {mode: tcp}\ncloud: {broker: mqtt://b}": "path.mode: tcp is not built yet; use native, or host for this machine's own network",
+		"modem: {port: /x}\npath: {mode: tcp}\ncloud: {broker: mqtt://b}": "",
 		"modem: {port: /x, reset: dtr}\ncloud: {broker: mqtt://b}":        "modem.reset: dtr is not built yet; use none",
 		"path: {mode: host}\ncloud: {broker: wss://b}":                    "cloud.broker: wss is not built yet; use mqtt:// or mqtts://",
 	} {

@@ -34,7 +34,7 @@ func newDemoCmd(g *globals) *cobra.Command {
 	var length time.Duration
 	var quiet bool
 	cmd := &cobra.Command{
-		Use:   "demo [--modem ec600|nt35e|air724ug] [--path native] [--for 20s] [--quiet]",
+		Use:   "demo [--modem ec600|nt35e|air724ug] [--path native|tcp] [--for 20s] [--quiet]",
 		Short: "Show the main job with nothing but this program",
 		Long: `Show the main job with nothing but this program: a simulated modem on a pseudo-terminal, a "cloud" broker, the
 bridge between them with its local broker, and a sensor that publishes once a second. It ends with a summary, and with
@@ -45,8 +45,8 @@ exit code 0 only if nothing is missing.`,
 			if !slices.Contains(modemsim.Models(), model) {
 				return usagef("--modem %s: there is no such simulated modem; there are: %s", model, strings.Join(modemsim.Models(), ", "))
 			}
-			if path != "native" {
-				return usagef("--path %s is not built yet; there is: native", path)
+			if path != "native" && path != "tcp" {
+				return usagef("--path %s: there are native and tcp", path)
 			}
 			if length < time.Second {
 				return usagef("--for must be 1s at least")
@@ -55,7 +55,7 @@ exit code 0 only if nothing is missing.`,
 			if f, ok := d.out.(*os.File); ok && isTerminal(f) && os.Getenv("NO_COLOR") == "" {
 				d.colour = true
 			}
-			if err := d.run(cmd.Context(), model, length, g.logger(&Config{Log: Log{Level: "warn"}})); err != nil {
+			if err := d.run(cmd.Context(), model, path, length, g.logger(&Config{Log: Log{Level: "warn"}})); err != nil {
 				return err
 			}
 			return d.summary()
@@ -63,7 +63,7 @@ exit code 0 only if nothing is missing.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&model, "modem", "ec600", "which modem is simulated: "+strings.Join(modemsim.Models(), ", "))
-	f.StringVar(&path, "path", "native", "who encodes MQTT: native, the module")
+	f.StringVar(&path, "path", "native", "who encodes MQTT: native, the module, or tcp, this program")
 	f.DurationVar(&length, "for", 20*time.Second, "how long the sensor publishes")
 	f.BoolVar(&quiet, "quiet", false, "print only the summary")
 	return cmd
@@ -86,7 +86,7 @@ type demo struct {
 }
 
 // run sets everything up, lets the sensor publish for length, and waits until all has arrived or patience ends.
-func (d *demo) run(ctx context.Context, model string, length time.Duration, log *slog.Logger) (err error) {
+func (d *demo) run(ctx context.Context, model, path string, length time.Duration, log *slog.Logger) (err error) {
 	dir, err := os.MkdirTemp("", "atbridge-demo-")
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (d *demo) run(ctx context.Context, model string, length time.Duration, log 
 	defer sim.Close()
 	d.say("demo", "a simulated %s on %s, %d baud, %v round trip; the cloud is a broker on %s", model, sim.Path(), demoBaud, demoRTT, cloud.Addr())
 
-	b, err := bridge.New(d.config(cloud.Addr(), sim.Path(), dir, log))
+	b, err := bridge.New(d.config(cloud.Addr(), sim.Path(), path, dir, log))
 	if err != nil {
 		return err
 	}
@@ -134,11 +134,11 @@ func (d *demo) run(ctx context.Context, model string, length time.Duration, log 
 	return nil
 }
 
-func (d *demo) config(cloud, port, dir string, log *slog.Logger) bridge.Config {
+func (d *demo) config(cloud, port, path, dir string, log *slog.Logger) bridge.Config {
 	host, number, _ := net.SplitHostPort(cloud) // an address that a listener has given
 	n, _ := strconv.Atoi(number)
 	return bridge.Config{
-		Path: "native",
+		Path: path,
 		Up:   bridge.Routes{{From: "sensors/#", To: "site7/sensors/#", QoS: 1}},
 		Target: func(modems.Identity) (bridge.Target, error) {
 			return bridge.Target{

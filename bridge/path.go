@@ -1,0 +1,111 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/atbridge/atbridge/bridge/mqtt"
+	"github.com/atbridge/atbridge/modems"
+)
+
+const (
+	// nativeTries is how often in a row the module's own MQTT stack may fail before the host encodes MQTT itself.
+	nativeTries = 3
+	// nativeHold is how long the host then does, before the module's stack is tried again.
+	nativeHold = 30 * time.Minute
+
+	// tcpWindow is how many publishes may be in flight on path tcp: at 115200 baud about 80 small ones leave in a second,
+	// and a cellular round trip can take that long.
+	tcpWindow = 128
+)
+
+// paths says who encodes MQTT over a modem: the module's own stack (native), or the host over the module's TCP socket
+// (tcp). Mode auto takes native first, and tcp where native cannot carry what is asked, or keeps failing.
+type paths struct {
+	mode     string
+	failures int       // of native, in a row
+	unfit    error     // why native can never carry this configuration on this module
+	until    time.Time // tcp until then
+	why      error     // and for this reason
+}
+
+// errOtherPath ends a session on native that holds a message which only tcp can carry.
+var errOtherPath = errors.New("the message needs the other path")
+
+// errHoldOver ends a session on tcp: native is to be tried again.
+var errHoldOver = errors.New("the module's own MQTT stack is tried again")
+
+// choose returns the path of the next session, and why it is not native where native comes first.
+func (p *paths) choose(now time.Time) (path string, why error) {
+	switch {
+	case p.mode != "auto":
+		return p.mode, nil
+	case p.unfit != nil:
+		return "tcp", p.unfit
+	case now.Before(p.until):
+		return "tcp", p.why
+	}
+	return "native", nil
+}
+
+// left is how long tcp still holds; zero: for as long as the modem is attached, or there is nothing to hold.
+func (p *paths) left(now time.Time) time.Duration {
+	if p.mode != "auto" || p.unfit != nil {
+		return 0
+	}
+	return max(0, p.until.Sub(now))
+}
+
+// ended takes the end of a session, or of the attempt to open one, and reports whether the next one takes the other path.
+// stood: it had stood for long. sockets: there is another path.
+func (p *paths) ended(path string, err error, stood, sockets bool, now time.Time) bool {
+	var refused modems.ConnackError
+	switch {
+	case p.mode != "auto" || !sockets || err == nil:
+	case path == "tcp":
+		if errors.Is(err, errHoldOver) {
+			p.until, p.failures = time.Time{}, nativeTries-1 // one more failure is enough
+			return true
+		}
+	case errors.Is(err, modems.ErrUnsupported):
+		p.unfit = err
+		return true
+	case errors.Is(err, errOtherPath):
+		p.until, p.why = now.Add(nativeHold), err
+		return true
+	case errors.As(err, &refused): // the stack works
+	case stood:
+		p.failures = 1
+	default:
+		if p.failures++; p.failures >= nativeTries {
+			p.until, p.why = now.Add(nativeHold), fmt.Errorf("the module's own MQTT stack has failed %d times in a row: %w", p.failures, err)
+			return true
+		}
+	}
+	return false
+}
+
+// dialTCP is path tcp: the host encodes MQTT, and TLS, over a socket of the module.
+func dialTCP(m *modems.Modem) dialFunc {
+	return func(ctx context.Context, cfg modems.MQTTConfig) (modems.Session, error) {
+		if cfg.Window == 0 {
+			cfg.Window = tcpWindow
+		}
+		return mqtt.Dial(ctx, func(ctx context.Context) (net.Conn, error) {
+			return m.DialContext(ctx, "tcp", address(cfg))
+		}, cfg)
+	}
+}
+
+// dialHost is path host: the machine's own network.
+func dialHost(ctx context.Context, cfg modems.MQTTConfig) (modems.Session, error) {
+	return mqtt.Dial(ctx, func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", address(cfg))
+	}, cfg)
+}
+
+func address(cfg modems.MQTTConfig) string { return net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)) }
