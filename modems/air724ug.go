@@ -30,6 +30,7 @@ func init() {
 		Activate: luatActivate,
 		ICCID:    luatICCID,
 		Socket:   luatSockets{},
+		HasMQTT:  atcmd.Exec("+MQTTSTATU"),
 		MQTT:     luatMQTT{payload: 2384, window: 1}, // MPUB since V838; PUBACK bears no packet identifier
 	})
 }

@@ -48,7 +48,11 @@ type Driver struct {
 	// ICCID reads the SIM's number; nil: none is known.
 	ICCID func(ctx context.Context, c atcmd.Commander) (string, error)
 
-	MQTT   MQTTDialer   // nil: no MQTT stack on board
+	MQTT MQTTDialer // nil: no MQTT stack on board
+
+	// HasMQTT is a command that every firmware with that stack answers; a zero one: there is no firmware without.
+	HasMQTT atcmd.Command
+
 	Socket SocketDialer // nil: no TCP socket on board
 
 	// NoSocket says why Socket is nil, and what to do about it.

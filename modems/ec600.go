@@ -31,6 +31,7 @@ func init() {
 		Activate: quectelActivate,
 		ICCID:    quectelICCID,
 		Socket:   quectelSockets{},
+		HasMQTT:  atcmd.Test("+QMTOPEN"),
 		MQTT:     quectelMQTT{payload: 1500, window: 5}, // MQTT 3.2.7
 	})
 }

@@ -109,7 +109,13 @@ func (m *Modem) DialMQTT(ctx context.Context, cfg MQTTConfig) (Session, error) {
 	if m.driver.MQTT == nil {
 		return nil, m.lacks("MQTT stack")
 	}
-	return m.driver.MQTT.DialMQTT(ctx, m, cfg)
+	s, err := m.driver.MQTT.DialMQTT(ctx, m, cfg)
+	if ask := m.driver.HasMQTT; atcmd.Refused(err) && ask.Line != "" {
+		if has, errAsk := m.accepts(ctx, ask); errAsk == nil && !has {
+			return nil, fmt.Errorf("%w: this firmware has no MQTT stack (AT%s is refused)", ErrUnsupported, ask.Line)
+		}
+	}
+	return s, err
 }
 
 // lacks says what the driver cannot use on this modem, and what to do about it.

@@ -53,6 +53,7 @@ var nt35eFlavours = map[string]*Driver{
 		Activate: quectelActivate,
 		ICCID:    lierdaICCID,
 		Socket:   quectelSockets{},
+		HasMQTT:  atcmd.Test("+QMTOPEN"),
 		MQTT:     quectelMQTT{payload: 1500, window: 5}, // as the EC600, after whose commands it is made
 	},
 }

@@ -50,6 +50,8 @@ type rig struct {
 	dir   string
 	sim   *modemsim.Sim
 	cloud string // address of the cloud's broker
+	tls   string // its address for TLS
+	ca    string // and the file of its authority
 	file  string
 	log   *syncBuffer
 
@@ -73,17 +75,23 @@ func program(t *testing.T, name string) string {
 	return ""
 }
 
-// mosquitto starts a broker on a free port and returns its address.
-func mosquitto(t *testing.T) string {
+// mosquitto starts a broker on two free ports, the second with TLS, and returns its addresses and the file of the
+// authority that has signed its certificate.
+func mosquitto(t *testing.T) (addr, secure, ca string) {
 	t.Helper()
 	binary := program(t, "mosquitto")
-	addr := freeAddr(t)
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
+	addr, secure = freeAddr(t), freeAddr(t)
+	ca, cert, key := certificates(t)
+	listener := func(addr string) string {
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "listener " + port + " 127.0.0.1\n"
 	}
 	file := filepath.Join(t.TempDir(), "mosquitto.conf")
-	write(t, file, fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n", port), 0o644)
+	write(t, file, "user root\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n"+listener(addr)+
+		listener(secure)+"certfile "+cert+"\nkeyfile "+key+"\n", 0o644)
 	cmd := exec.Command(binary, "-c", file)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -96,7 +104,7 @@ func mosquitto(t *testing.T) string {
 		}
 		return err == nil
 	})
-	return addr
+	return addr, secure, ca
 }
 
 // freeAddr is an address on which nobody listens at the moment.
@@ -112,7 +120,8 @@ func freeAddr(t *testing.T) string {
 
 func newRig(t *testing.T, sim modemsim.Config) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), cloud: mosquitto(t), log: new(syncBuffer)}
+	r := &rig{t: t, dir: t.TempDir(), log: new(syncBuffer)}
+	r.cloud, r.tls, r.ca = mosquitto(t)
 	s, err := modemsim.Start(sim)
 	if err != nil {
 		t.Fatal(err)
@@ -136,6 +145,24 @@ status: {socket: %s}
 		}
 	})
 	return r
+}
+
+// change replaces a piece of the configuration.
+func (r *rig) change(old, fresh string) {
+	r.t.Helper()
+	config := readFile(r.t, r.file)
+	if !strings.Contains(config, old) {
+		r.t.Fatalf("no %s in the configuration", old)
+	}
+	write(r.t, r.file, strings.Replace(config, old, fresh, 1), 0o600)
+}
+
+// take sets the path.
+func (r *rig) take(path string) { r.change("local: {", "path: {mode: "+path+"}\nlocal: {") }
+
+// secure goes to the cloud with TLS.
+func (r *rig) secure() {
+	r.change(`"mqtt://`+r.cloud+`"`, `"mqtts://`+r.tls+`", tls: {ca_file: `+r.ca+`}`)
 }
 
 func (r *rig) start() {

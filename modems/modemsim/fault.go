@@ -63,10 +63,14 @@ type faults struct {
 	granted      int
 	linkRate     int
 	swallow      int
+	noMQTT       bool
 
 	luatFaults
 	lierdaFaults
 }
+
+// mqttCommands begin the names that the fault no-mqtt takes away.
+var mqttCommands = []string{"+QMT", "+LMQTT", "+MCONFIG", "+MIPSTART", "+SSLMIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT", "+MPUB", "+MSUB", "+MUNSUB", "+MQTT"}
 
 // scripted is a result that the module is made to give: some numbers, so many times.
 type scripted struct {
@@ -161,6 +165,7 @@ var faultTable = []fault{
 	{"fail-inflight", "", "a lost link gives result 2 to every publish in flight before +QMTSTAT", flag(func(f *faults) *bool { return &f.failInflight })},
 	{"granted", "Q", "AT+QMTSUB reports this QoS, whatever the broker granted", number(0, 128, func(f *faults) *int { return &f.granted })},
 	{"swallow", "N", "the first N command lines after a boot vanish", number(1, 1e9, func(f *faults) *int { return &f.swallow })},
+	{"no-mqtt", "", "the firmware has no MQTT commands", flag(func(f *faults) *bool { return &f.noMQTT })},
 	{"link", "BYTES", "the air carries so many bytes a second each way", number(1, 1e9, func(f *faults) *int { return &f.linkRate })},
 }
 

@@ -422,6 +422,14 @@ var faultTests = map[string]func(t *testing.T){
 		h, _ := faulty(t, "granted=128")
 		h.ask(`AT+QMTSUB=0,1,"t",1`, isOK+urc("+QMTSUB: 0,1,0,128"))
 	},
+	"no-mqtt": func(t *testing.T) {
+		for model, ask := range map[string][2]string{
+			"ec600": {"AT+QMTOPEN?", isOK}, "nt35e-q": {"AT+QMTOPEN?", isOK}, "nt35e": {"AT+LMQTTCONN?", isOK}, "air724ug": {"AT+MQTTSTATU", urc("+MQTTSTATU :0") + isOK},
+		} {
+			start(t, Config{Model: model, Faults: []string{"echo=off"}}).ask(ask[0], ask[1])
+			start(t, Config{Model: model, Faults: []string{"echo=off", "no-mqtt"}}).ask(ask[0], isError)
+		}
+	},
 	"swallow": func(t *testing.T) {
 		h := bare(t, "swallow=1", "boot-delay=1ms")
 		h.expect(banner)

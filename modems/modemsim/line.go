@@ -106,6 +106,9 @@ func (d *dce) start() {
 	d.cacheURC = d.nvm.cfg["urc/cache"] == "1" // saved over power-off
 	d.discipline = d.usual()
 	d.model = d.build(d)
+	if d.f.noMQTT {
+		d.model.commands = without(d.model.commands, mqttCommands...)
+	}
 	d.lat = latency{boot: 300 * time.Millisecond, down: 100 * time.Millisecond}
 	if d.sim.cfg.Latency == "sheet" {
 		d.lat = d.model.sheet

@@ -1,10 +1,18 @@
 package modemtest
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/nettest"
@@ -99,5 +107,126 @@ func TestCannotDialSocket(t *testing.T) {
 		}
 		near, _ := b.dialled(m) // nothing of the failures is left
 		near.Close()
+	})
+}
+
+// The modem is a network for whatever takes a dialer: 256 KiB come by HTTPS, byte for byte, over a paced line.
+func TestHTTPS(t *testing.T) {
+	eachSocket(t, func(t *testing.T, name string) {
+		want := make([]byte, 256<<10)
+		if _, err := rand.Read(want); err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(want) }))
+		defer server.Close()
+		b := newBench(t, name)
+		m := b.online(modems.Options{})
+		transport := server.Client().Transport.(*http.Transport).Clone()
+		transport.DialContext = m.DialContext
+		defer transport.CloseIdleConnections()
+		request, err := http.NewRequestWithContext(b.ctx, http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := (&http.Client{Transport: transport}).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		got, err := io.ReadAll(response.Body)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes came, %v", len(got), err)
+		}
+		if c := m.Counters(); c.Timeouts+c.StaleAnswers+c.UnexpectedLines+c.Resyncs > 0 {
+			t.Errorf("the line was not clean: %+v", c)
+		}
+	})
+}
+
+// Several connections at once do not mix their bytes.
+func TestSeveralConnections(t *testing.T) {
+	eachSocket(t, func(t *testing.T, name string) {
+		b := newBench(t, name)
+		m := b.online(modems.Options{})
+		var busy sync.WaitGroup
+		for i := range m.Sockets() {
+			near, far := b.dialled(m)
+			defer near.Close()
+			busy.Go(func() { io.Copy(far, far) })
+			busy.Go(func() {
+				want := bytes.Repeat(fmt.Appendf(nil, "<%d>\r\nOK\r\n", i), 300)
+				busy.Go(func() {
+					if _, err := near.Write(want); err != nil {
+						t.Error(i, err)
+					}
+				})
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(near, got); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("connection %d: %v", i, err)
+				}
+				far.Close()
+			})
+		}
+		if _, err := m.DialContext(b.ctx, "tcp", "127.0.0.1:1"); !errors.Is(err, modems.ErrNoSocket) {
+			t.Errorf("one more than there are: %v", err)
+		}
+		busy.Wait()
+	})
+}
+
+// What ends a connection is told to both directions, in bounded time, and what had come before can be read; Close ends.
+func TestConnectionEnds(t *testing.T) {
+	eachSocket(t, func(t *testing.T, name string) {
+		for fault, want := range map[string]string{
+			"pdpdeact=3":      "the network ended the data connection",
+			"reboot=3":        "rebooted",
+			"reboot-prompt=3": "rebooted",
+			"wedge=3":         "stopped answering|no answer in time",
+			"drop-prompt=3":   "stopped answering|no answer in time",
+		} {
+			t.Run(fault, func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, name, fault)
+				near, far := b.dialled(b.online(modems.Options{}))
+				defer far.Close()
+				if _, err := far.Write([]byte("before")); err != nil {
+					t.Fatal(err)
+				}
+				before := make([]byte, 6)
+				if _, err := io.ReadFull(near, before); err != nil {
+					t.Fatal(err)
+				}
+				var errWrite error
+				for i := 0; errWrite == nil; i++ {
+					_, errWrite = fmt.Fprintf(near, "message %d\n", i)
+				}
+				_, errRead := near.Read(before)
+				for _, err := range []error{errRead, errWrite} {
+					if errors.Is(err, net.ErrClosed) || !regexp.MustCompile(want).MatchString(err.Error()) {
+						t.Errorf("%v; want %q", err, want)
+					}
+				}
+				near.Close()
+			})
+		}
+		t.Run("the other side closes", func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, name)
+			near, far := b.dialled(b.online(modems.Options{}))
+			if _, err := far.Write([]byte("last words")); err != nil {
+				t.Fatal(err)
+			}
+			far.Close()
+			got, err := io.ReadAll(near)
+			if err != nil || string(got) != "last words" {
+				t.Errorf("%q, %v", got, err)
+			}
+			if _, err := near.Write([]byte("x")); err == nil || errors.Is(err, net.ErrClosed) {
+				t.Errorf("writing: %v", err)
+			}
+			if err := near.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	})
 }

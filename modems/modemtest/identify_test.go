@@ -59,3 +59,17 @@ func TestUnknownModem(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Firmware without an MQTT stack is told from one whose stack refuses.
+func TestNoStack(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		if name == "nt35e" {
+			t.Skip("the L firmware is known by its MQTT commands")
+		}
+		b := newBench(t, name, "no-mqtt")
+		_, err := b.online(modems.Options{}).DialMQTT(b.ctx, newBroker(t, false).config())
+		if !errors.Is(err, modems.ErrUnsupported) || !strings.Contains(err.Error(), "has no MQTT stack") {
+			t.Error(err)
+		}
+	})
+}
