@@ -46,6 +46,10 @@ type TLSConfig struct {
 	CertFile   string // client certificate; empty: none
 	KeyFile    string
 	ServerName string // empty: MQTTConfig.Host
+
+	// TicketFile keeps the session for a shorter handshake next time, where the host does TLS. It is a secret; empty:
+	// the session is forgotten when the program ends.
+	TicketFile string
 }
 
 // Session is one live MQTT session, whether the modem's own stack encodes it or the host does.

@@ -68,6 +68,10 @@ type cacheKey struct {
 }
 
 func sessionCache(host string, files modems.TLSConfig) tls.ClientSessionCache {
-	cache, _ := caches.LoadOrStore(cacheKey{host, files}, tls.NewLRUClientSessionCache(1))
+	var fresh tls.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	if files.TicketFile != "" {
+		fresh = &tickets{memory: fresh, file: files.TicketFile, owner: owner(host, files)}
+	}
+	cache, _ := caches.LoadOrStore(cacheKey{host, files}, fresh)
 	return cache.(tls.ClientSessionCache)
 }

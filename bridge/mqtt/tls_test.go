@@ -198,32 +198,63 @@ func (c countingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// The handshake is small enough for a UART, and the second one, which resumes, is smaller still.
+// handshakes counts the bytes of a session's beginning, from the first of the handshake to CONNACK.
+func handshakes(t *testing.T, b broker, files modems.TLSConfig) int64 {
+	t.Helper()
+	var up, down atomic.Int64
+	dial := func(ctx context.Context) (net.Conn, error) {
+		conn, err := b.dial(ctx)
+		return countingConn{conn, &up, &down}, err
+	}
+	s, err := Dial(within(t, 10*time.Second), dial, modems.MQTTConfig{Host: "broker.example", ClientID: "c", CleanSession: true, TLS: &files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(within(t, 10*time.Second))
+	return up.Load() + down.Load()
+}
+
+// The handshake is small enough for a UART, and the second one, which resumes, is smaller still: also in another process,
+// which has the ticket from the file.
 func TestTLSBytes(t *testing.T) {
-	a := newAuthority(t)
+	a, other := newAuthority(t), newAuthority(t)
 	server := a.server()
 	server.ClientAuth = tls.NoClientCert
 	b := startTLS(t, server)
-	connect := func() int64 {
-		var up, down atomic.Int64
-		dial := func(ctx context.Context) (net.Conn, error) {
-			conn, err := b.dial(ctx)
-			return countingConn{conn, &up, &down}, err
-		}
-		s, err := Dial(within(t, 10*time.Second), dial, modems.MQTTConfig{
-			Host: "broker.example", ClientID: "c", CleanSession: true, TLS: &modems.TLSConfig{CAFile: a.file("ca.pem")},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close(within(t, 10*time.Second))
-		return up.Load() + down.Load()
-	}
-	full, resumed := connect(), connect()
-	if full > 2100 || resumed > 1300 { // targets.md, the second with CONNECT, CONNACK and the new ticket
+	files := modems.TLSConfig{CAFile: a.file("ca.pem"), TicketFile: a.file("ticket")}
+	full, resumed := handshakes(t, b, files), handshakes(t, b, files)
+	t.Logf("with CONNECT, CONNACK and the new ticket: %d bytes in full, %d resumed", full, resumed)
+	if full > 2100 || resumed > 1300 || resumed >= full {
 		t.Errorf("%d bytes, resumed %d", full, resumed)
 	}
-	if resumed >= full {
-		t.Errorf("not resumed: %d bytes after %d", resumed, full)
+	short := (full + resumed) / 2 // signatures differ in length by a few bytes
+	restarted := func(change func()) int64 {
+		caches.Clear()
+		change()
+		return handshakes(t, b, files)
+	}
+	if n := restarted(func() {}); n > short {
+		t.Errorf("%d bytes after a restart", n)
+	}
+	if info, err := os.Stat(files.TicketFile); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the ticket's file: %v, %v", info.Mode(), err)
+	}
+	if n := restarted(func() { other.write("ticket", "RUBBISH", nil); os.Rename(other.file("ticket"), files.TicketFile) }); n < short {
+		t.Errorf("%d bytes with rubbish for a ticket", n)
+	}
+	if n := restarted(func() { os.Remove(files.TicketFile); os.Mkdir(files.TicketFile, 0o700) }); n < short {
+		t.Errorf("%d bytes where no ticket can be kept", n)
+	}
+	os.Remove(files.TicketFile)
+	handshakes(t, b, files)
+	a.issue("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, a.newKey())
+	if n := restarted(func() { files.CertFile, files.KeyFile = a.file("client.pem"), a.file("client.key") }); n < short {
+		t.Errorf("%d bytes: a session is resumed that another client has begun", n)
+	}
+	caches.Clear()
+	files.CAFile = other.file("ca.pem")
+	if s, err := Dial(within(t, 10*time.Second), b.dial, modems.MQTTConfig{Host: "broker.example", ClientID: "c", TLS: &files}); err == nil {
+		s.Close(within(t, 10*time.Second))
+		t.Error("a session is resumed that these roots have not verified")
 	}
 }

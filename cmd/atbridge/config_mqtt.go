@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/atbridge/atbridge/bridge"
@@ -40,6 +41,7 @@ func (c *Config) MQTT(b Broker, vals map[string]string) (modems.MQTTConfig, erro
 			CertFile:   f.file(c, "cloud.tls.cert_file", t.CertFile),
 			KeyFile:    f.file(c, "cloud.tls.key_file", t.KeyFile),
 			ServerName: f.fill("cloud.tls.server_name", t.ServerName),
+			TicketFile: filepath.Join(c.Queue.Dir, "tls-session"),
 		}
 	}
 	return m, f.err

@@ -257,7 +257,7 @@ path: {window: 3}`)
 	}
 	vals := map[string]string{"imei": "866000000000001"}
 	want := []modems.MQTTConfig{
-		{Host: "866000000000001.example", Port: 8883, TLS: &modems.TLSConfig{ServerName: "broker.example"}},
+		{Host: "866000000000001.example", Port: 8883, TLS: &modems.TLSConfig{ServerName: "broker.example", TicketFile: "/var/lib/atbridge/tls-session"}},
 		{Host: "2001:db8::1", Port: 2883},
 	}
 	for i, b := range c.Brokers() {

@@ -209,6 +209,18 @@ func TestConnectionEnds(t *testing.T) {
 				near.Close()
 			})
 		}
+		t.Run("a reboot while nobody writes", func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, name, "reboot=1")
+			near, far := b.dialled(b.online(modems.Options{}))
+			defer far.Close()
+			if _, err := near.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := near.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "rebooted") {
+				t.Error(err)
+			}
+		})
 		t.Run("the other side closes", func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, name)
@@ -217,12 +229,16 @@ func TestConnectionEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			far.Close()
+			var err error
+			for err == nil { // until the module has told of it
+				_, err = near.Write([]byte("x"))
+			}
+			if errors.Is(err, net.ErrClosed) {
+				t.Errorf("writing: %v", err)
+			}
 			got, err := io.ReadAll(near)
 			if err != nil || string(got) != "last words" {
 				t.Errorf("%q, %v", got, err)
-			}
-			if _, err := near.Write([]byte("x")); err == nil || errors.Is(err, net.ErrClosed) {
-				t.Errorf("writing: %v", err)
 			}
 			if err := near.Close(); err != nil {
 				t.Error(err)
