@@ -19,6 +19,7 @@ const (
 
 	sendPatience = 30 * time.Second // how long the module's own buffer may stay full
 	linger       = 10 * time.Second // how long Close lets what was written leave
+	lastWords    = 2 * time.Second  // how long after a refused send the module may still tell what has come
 )
 
 // socket is what a family does its own way with one of its connections.
@@ -112,6 +113,17 @@ func (c *conn) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.end(err, true)
+}
+
+// stop: nothing can leave any more. The module refuses a send when the other side has closed, and may be about to tell
+// what had come before.
+func (c *conn) stop(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed == nil {
+		c.failed = err
+		c.changed.Broadcast()
+	}
 }
 
 // end is called with mu held.
@@ -210,7 +222,8 @@ func (c *conn) run() {
 			break
 		}
 		if err := c.send(p); err != nil {
-			c.fail(err)
+			c.stop(err)
+			defer time.AfterFunc(lastWords, func() { c.fail(err) }).Stop()
 		}
 	}
 	c.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -19,7 +20,9 @@ type farConn struct {
 	current parcel
 	free    time.Time // of the uplink; belongs to Write
 	closing chan struct{}
+	late    chan struct{} // a write may wait no longer
 	once    sync.Once
+	hurry   sync.Once
 }
 
 type parcel struct {
@@ -36,7 +39,7 @@ func (s *Sim) farAway(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	}
 	c := &farConn{
 		Conn: conn, half: s.cfg.RTT / 2, rate: s.faults.linkRate,
-		up: make(chan parcel, 4096), down: make(chan parcel, 4096), closing: make(chan struct{}),
+		up: make(chan parcel, 4096), down: make(chan parcel, 4096), closing: make(chan struct{}), late: make(chan struct{}),
 	}
 	s.wg.Go(func() { c.carryUp(s.done) })
 	s.wg.Go(c.carryDown)
@@ -69,8 +72,17 @@ func (c *farConn) Write(p []byte) (int, error) {
 	case <-c.closing:
 		return 0, net.ErrClosed
 	case c.up <- parcel{data: append([]byte(nil), p...), due: c.free.Add(c.half)}:
-		return len(p), nil
 	}
+	if c.rate > 0 && !wait(c.free, c.late) { // the air takes no more than it carries
+		return len(p), os.ErrDeadlineExceeded
+	}
+	return len(p), nil
+}
+
+// SetWriteDeadline is called when the connection is about to be closed, and TLS calls it once more.
+func (c *farConn) SetWriteDeadline(t time.Time) error {
+	time.AfterFunc(time.Until(t), func() { c.hurry.Do(func() { close(c.late) }) })
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // carryUp ends when what was written before Close has arrived, or when the module ends.

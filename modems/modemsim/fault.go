@@ -64,6 +64,7 @@ type faults struct {
 	linkRate     int
 	swallow      int
 	noMQTT       bool
+	sendFail     int
 
 	luatFaults
 	lierdaFaults
@@ -165,6 +166,7 @@ var faultTable = []fault{
 	{"fail-inflight", "", "a lost link gives result 2 to every publish in flight before +QMTSTAT", flag(func(f *faults) *bool { return &f.failInflight })},
 	{"granted", "Q", "AT+QMTSUB reports this QoS, whatever the broker granted", number(0, 128, func(f *faults) *int { return &f.granted })},
 	{"swallow", "N", "the first N command lines after a boot vanish", number(1, 1e9, func(f *faults) *int { return &f.swallow })},
+	{"send-fail", "N", "every Nth AT+QISEND takes nothing: SEND FAIL", number(1, 1e9, func(f *faults) *int { return &f.sendFail })},
 	{"no-mqtt", "", "the firmware has no MQTT commands", flag(func(f *faults) *bool { return &f.noMQTT })},
 	{"link", "BYTES", "the air carries so many bytes a second each way", number(1, 1e9, func(f *faults) *int { return &f.linkRate })},
 }

@@ -70,6 +70,7 @@ var luatMeaning = map[string]string{
 	"buffer":          "",
 	"urc-inside":      "a +CGREG line",
 	"late-close":      "",
+	"send-fail":       "every Nth AT+CIPSEND",
 	"drop-urc":        "PUBACK or PUBCOMP",
 	"open":            "of AT+MIPSTART: 767 is +CME ERROR: 767, 2 is ALREADY CONNECT, the rest CONNECT FAIL",
 	"conn":            "of AT+MCONNECT: 767 is +CME ERROR: 767, 1 is CLOSED, the rest ERROR",

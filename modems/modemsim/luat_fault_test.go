@@ -217,6 +217,17 @@ var airFaultTests = map[string]func(t *testing.T){
 		h.airBoots()
 		h.ask("AT+CIPSTATUS", isOK+urc("STATE: IP INITIAL"))
 	},
+	"send-fail": func(t *testing.T) {
+		p := newPeer(t)
+		h := airOff(t, p.l.Addr().String(), "send-fail=2")
+		h.socket(p)
+		for _, answer := range []string{"SEND OK", "SEND FAIL", "SEND OK"} {
+			h.ask("AT+CIPSEND=1", "\r\n> ")
+			h.send("x")
+			h.expect(urc("%s", answer))
+		}
+		p.expect("xx")
+	},
 	"reboot-prompt": func(t *testing.T) {
 		h, _ := air(t, "reboot-prompt=1")
 		h.ask(`AT+MPUBEX="t",1,0,1`, "\r\n> ")

@@ -124,7 +124,8 @@ func (s *luatSockets) ciprxget(a *args) reply {
 		s.info("+CIPRXGET: %s,%d", s.of("4", c), c.waiting())
 		return okay
 	}
-	data := c.fetch(most)
+	c.told = false
+	data := fetch(&c.unread, most)
 	s.info("+CIPRXGET: %s,%d,%d", s.of(fmt.Sprint(mode), c), len(data), c.waiting())
 	if len(data) > 0 && mode == 3 {
 		s.infos = append(s.infos, strings.ToUpper(hex.EncodeToString(data)))
@@ -142,16 +143,15 @@ func (c *luatSocket) waiting() (n int) {
 }
 
 // fetch takes up to most bytes of what has arrived.
-func (c *luatSocket) fetch(most int) (data []byte) {
-	c.told = false
-	for len(c.unread) > 0 && len(data) < most {
-		p := &c.unread[0]
+func fetch(unread *[]inbound, most int) (data []byte) {
+	for len(*unread) > 0 && len(data) < most {
+		p := &(*unread)[0]
 		n := min(most-len(data), len(p.data))
 		data = append(data, p.data[:n]...)
 		p.data = p.data[n:]
 		if len(p.data) == 0 {
 			p.release()
-			c.unread = c.unread[1:]
+			*unread = (*unread)[1:]
 		}
 	}
 	return data

@@ -31,6 +31,7 @@ type luatSockets struct {
 	plain    int // AT+CIPRXF=1: no CR LF after data
 	secure   int // AT+CIPSSL
 	hole     bool
+	asked    int // AT+CIPSEND, for the fault send-fail
 }
 
 type luatSocket struct {
@@ -275,11 +276,13 @@ func (s *luatSockets) cipsend(a *args) reply {
 	case c.state != sockConnected:
 		return cme(3)
 	}
+	s.asked++
+	fail := s.f.sendFail > 0 && s.asked%s.f.sendFail == 0
 	l := c.link
 	return s.prompted(&phase{
 		want: n, mute: s.prompts != 1, echo: s.profile.echo || s.f.viewMode,
 		done: func(p []byte) reply {
-			if c.link != l || len(p) > maxSend || !s.hole && !l.push(slices.Clone(p)) {
+			if fail || c.link != l || len(p) > maxSend || !s.hole && !l.push(slices.Clone(p)) {
 				return reply{code: s.line(c, "SEND FAIL")}
 			}
 			return s.sentAll(c, len(p))

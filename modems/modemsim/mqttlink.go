@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
@@ -26,6 +27,7 @@ type link struct {
 	end     context.CancelFunc
 	conn    net.Conn
 	out     chan []byte
+	written atomic.Int64 // bytes that the network has taken
 }
 
 // maxPacket is the longest packet that the module takes. packets.ReadPacket would allocate
@@ -111,7 +113,9 @@ func (l *link) write() {
 	for {
 		select {
 		case p := <-l.out:
-			if _, err := l.conn.Write(p); err != nil {
+			n, err := l.conn.Write(p)
+			l.written.Add(int64(n))
+			if err != nil {
 				return
 			}
 		case <-l.ctx.Done():

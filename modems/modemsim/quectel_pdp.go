@@ -18,6 +18,7 @@ type quectel struct {
 	clients  [6]*client
 	asked    int // AT+QMTPUBEX, for the fault pubex-error
 	verdicts int // publish results, for the fault drop-urc
+	sockets  *qsockets
 }
 
 func newQuectel(g *general) *quectel {
@@ -26,12 +27,13 @@ func newQuectel(g *general) *quectel {
 		q.clients[i] = newClient(q, i)
 		q.tls[i] = map[string]string{}
 	}
+	q.sockets = newQsockets(q)
 	g.onLoss = q.networkLost
 	return q
 }
 
 func (q *quectel) commands() map[string]command {
-	return map[string]command{
+	return merge(q.sockets.commands(), map[string]command{
 		"+QICSGP":     {set: q.qicsgp, test: `(1-15),(1-3),"APN","username","password",(0-2)`},
 		"+QIACT":      {read: q.qiactRead, set: q.qiact, test: "(1-15)"},
 		"+QIDEACT":    {set: q.qideact, test: "(1-15)"},
@@ -48,7 +50,7 @@ func (q *quectel) commands() map[string]command {
 		"+QMTUNS":     {set: q.qmtuns, test: `(0-5),<msgid>,list of ["topic"]`},
 		"+QMTPUBEX":   {set: q.qmtpubex, test: `(0-5),<msgid>,(0-2),(0,1),"topic","length"`},
 		"+QMTRECV":    {read: q.qmtrecvRead, set: q.qmtrecv, test: noText},
-	}
+	})
 }
 
 // Errors of the TCP/IP stack, and what AT+QIGETERROR calls them (TCP/IP AN V1.2).
@@ -63,6 +65,7 @@ const (
 
 var tcpErrors = map[int]string{
 	tcpOK: "operate successfully", tcpInvalid: "invalid parameters", tcpPDPOpen: "open PDP context failed",
+	tcpUnsupported: "not supported", tcpInUse: "socket identity has been used", tcpTimeout: "operation timeout", tcpNotAllowed: "operation not allowed",
 	tcpDNS: "DNS parse failed", tcpConnect: "socket connect failed", tcpPDPBroken: "PDP context broken down",
 }
 
@@ -175,6 +178,7 @@ func (q *quectel) contextLost(cid int) {
 			c.lost(1)
 		}
 	}
+	q.sockets.contextLost(cid)
 }
 
 // pdpLost is the network dropping a context (TCP/IP AN V1.2, 2.3).
@@ -228,4 +232,5 @@ func (q *quectel) drop() {
 	for _, c := range q.clients {
 		c.unlink()
 	}
+	q.sockets.drop()
 }

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/net/nettest"
@@ -244,5 +245,46 @@ func TestConnectionEnds(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	})
+}
+
+// A module that takes nothing at the moment is asked again, and nothing is sent twice.
+func TestSendAgain(t *testing.T) {
+	eachSocket(t, func(t *testing.T, name string) {
+		b := newBench(t, name, "send-fail=3")
+		near, far := b.dialled(b.online(modems.Options{}))
+		want := bytes.Repeat([]byte("0123456789"), 1000)
+		if _, err := near.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		if err := near.Close(); err != nil { // with all of it still to be sent
+			t.Error(err)
+		}
+		if got, err := io.ReadAll(far); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes came, %v", len(got), err)
+		}
+	})
+}
+
+// A connection that an earlier run has left in the module is no obstacle.
+func TestFreesSockets(t *testing.T) {
+	eachSocket(t, func(t *testing.T, name string) {
+		b := newBench(t, name)
+		m := b.online(modems.Options{})
+		_, left := b.dialled(m)
+		defer left.Close()
+		m.Close()
+		near, far := b.dialled(b.online(modems.Options{}))
+		defer near.Close()
+		if _, err := left.Write([]byte("of another life")); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatal(err)
+		}
+		if _, err := far.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, 5)
+		if _, err := io.ReadFull(near, got); err != nil || string(got) != "hello" {
+			t.Errorf("%q, %v", got, err)
+		}
 	})
 }

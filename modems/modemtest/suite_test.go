@@ -100,8 +100,6 @@ var excused = map[string]string{
 	"nt35e TLS":                        "no command is known that gives the module a certificate: the driver refuses, and TestLierdaSuits sees it",
 	"air724ug lost acknowledgements":   "PUBACK bears no identifier: once lost, nothing tells that the message has passed",
 	"air724ug return codes of CONNACK": "the module does not tell them",
-	"ec600 sockets":                    "the simulator has no sockets yet",
-	"nt35e-q sockets":                  "the simulator has no sockets yet",
 	"nt35e sockets":                    "its socket commands are not documented",
 	"nt35e lost prompts":               "no time is documented after which the module leaves its data state",
 	"air724ug lost prompts":            "no time is documented after which the module leaves its data state",
