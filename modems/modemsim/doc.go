@@ -36,7 +36,7 @@
 //	v250.go, general.go, network.go     V.250 and 27.007 commands that any module has
 //	ec600.go, quectel_*.go              what is Quectel's
 //	air724ug.go, luat_*.go              what is AirM2M's
-//	mqttlink.go, faraway.go             the way out: dial, TLS, MQTT packets, round-trip time
+//	mqttlink.go, tls.go, faraway.go     the way out: dial, TLS, MQTT packets, round-trip time
 //	fault.go                            every knob, with the sentence that explains it
 //
 // A model is one file that registers itself in models (see ec600.go): an identity,
@@ -50,6 +50,12 @@
 // publish while another waits for PUBACK (here: +CME ERROR: 767), whether more than four
 // escapes work in AT+MPUB (here: not), and whether its limit of 2384 bytes counts them as
 // typed (here: yes). Transparent sockets (AT+CIPMODE=1) are not simulated.
+//
+// Of Quectel's TLS nobody has written down whether the name in a server's certificate is
+// looked at (here: yes, with "sni" or without), whether AT+QSSLCFG outlives a reboot (here:
+// not; the files do), and how "psk" is written (here: not at all). What AT+QMTPUB answers to
+// ESC is not known either (here: ERROR). Files cannot be read or written by handle, and "+++"
+// is nothing but bytes of the file.
 //
 // # Faults
 //

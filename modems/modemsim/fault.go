@@ -68,6 +68,7 @@ type faults struct {
 
 	luatFaults
 	lierdaFaults
+	quectelFaults
 }
 
 // mqttCommands begin the names that the fault no-mqtt takes away.

@@ -69,6 +69,8 @@ type dce struct {
 type phase struct {
 	want  int  // so many bytes; -1: until Ctrl-Z, and ESC gives up
 	mute  bool // no prompt
+	file  bool // the prompt is CONNECT (FILE AN V1.0)
+	acks  bool // an A follows each ackEvery bytes, the last of all excepted
 	buf   []byte
 	echo  bool
 	idle  *timer // ends the phase when the host falls silent; nil: never
@@ -358,6 +360,8 @@ func (d *dce) prompted(p *phase) reply {
 	prompt := map[string]string{"crlf": "\r\n>\r\n", "bare": ">", "": "\r\n> ", "space": "\r\n> "}[d.f.prompt]
 	switch {
 	case p.mute:
+	case p.file:
+		d.print(d.spell("CONNECT"))
 	case d.f.dropPrompt > 0 && d.prompts%d.f.dropPrompt == 0:
 	case d.f.dupPrompt:
 		d.print(prompt + prompt)
@@ -394,8 +398,11 @@ func (d *dce) payload(b byte) {
 	if p.idle != nil {
 		p.idle.at = d.now.Add(p.quiet)
 	}
-	if len(p.buf) == p.want {
+	switch {
+	case len(p.buf) == p.want:
 		d.endPayload()
+	case p.acks && len(p.buf)%ackEvery == 0:
+		d.print("A")
 	}
 }
 

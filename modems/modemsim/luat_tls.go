@@ -2,11 +2,7 @@ package modemsim
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -68,46 +64,22 @@ func (l *luat) sslcfg(a *args) reply {
 	return okay
 }
 
-// rsaCiphers is the manual's list: nothing but RSA key exchange. FFFF is all there is.
-var rsaCiphers = map[string]uint16{
-	"0X0035": tls.TLS_RSA_WITH_AES_256_CBC_SHA,
-	"0X002F": tls.TLS_RSA_WITH_AES_128_CBC_SHA,
-	"0X0005": tls.TLS_RSA_WITH_RC4_128_SHA,
-	"0X000A": tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA,
-}
-
 // tlsOf is what the keys of a context make of a link to host. Level 1 checks the server, its name
 // included, level 2 shows a certificate as well.
 func (l *luat) tlsOf(n int, host string) (*tls.Config, error) {
-	ctx := l.ssl[n]
-	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS12}
+	ctx, files := l.ssl[n], l.nvm.files
+	s := security{
+		version: ctx["sslversion"], suite: ctx["ciphersuite"], level: ctx["seclevel"],
+		ca: files[ctx["cacert"]], cert: files[ctx["clientcert"]], key: files[ctx["clientkey"]],
+		name: host, sni: true,
+	}
 	if name := ctx["hostname"]; name != "" {
-		config.ServerName = name
+		s.name = name
 	}
-	if v, err := strconv.Atoi(ctx["sslversion"]); err == nil && v >= 1 && v <= 3 {
-		config.MinVersion = tls.VersionTLS10 + uint16(v-1)
-		config.MaxVersion = config.MinVersion
+	if ctx["ignorelocaltime"] == "0" {
+		s.clock = l.clock()
 	}
-	if suite, chosen := rsaCiphers[strings.ToUpper(ctx["ciphersuite"])]; chosen {
-		config.CipherSuites = []uint16{suite}
-	}
-	level := ctx["seclevel"]
-	config.InsecureSkipVerify = level == "" || level == "0"
-	if config.InsecureSkipVerify {
-		return config, nil
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(l.nvm.files[ctx["cacert"]]) {
-		return nil, fmt.Errorf("seclevel %s without a CA certificate", level)
-	}
-	if level == "2" {
-		own, err := tls.X509KeyPair(l.nvm.files[ctx["clientcert"]], l.nvm.files[ctx["clientkey"]])
-		if err != nil {
-			return nil, errors.Join(errors.New("seclevel 2 without a client certificate"), err)
-		}
-		config.Certificates = []tls.Certificate{own}
-	}
-	return config, nil
+	return s.config()
 }
 
 func (l *luat) fscreate(a *args) reply {

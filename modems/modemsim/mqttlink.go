@@ -21,13 +21,14 @@ import (
 // link is a connection to a broker. Its methods are called by the goroutine that owns
 // the module; its own goroutines only move packets.
 type link struct {
-	sim     *Sim
-	network string // "tcp", or what the owner made of it
-	ctx     context.Context
-	end     context.CancelFunc
-	conn    net.Conn
-	out     chan []byte
-	written atomic.Int64 // bytes that the network has taken
+	sim      *Sim
+	network  string        // "tcp", or what the owner made of it
+	patience time.Duration // the longest that the TLS handshake may take; 0: as long as the rest lets it
+	ctx      context.Context
+	end      context.CancelFunc
+	conn     net.Conn
+	out      chan []byte
+	written  atomic.Int64 // bytes that the network has taken
 }
 
 // maxPacket is the longest packet that the module takes. packets.ReadPacket would allocate
@@ -52,7 +53,7 @@ func (l *link) dial(host string, port int, config *tls.Config, done func(error))
 	s.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(l.ctx, openTime)
 		defer cancel()
-		conn, err := s.connect(ctx, l.network, net.JoinHostPort(host, strconv.Itoa(port)), config)
+		conn, err := l.connect(ctx, net.JoinHostPort(host, strconv.Itoa(port)), config)
 		s.log.Debug("dialled", "host", host, "port", port, "error", err)
 		if !s.post(s.events, func(*dce) { l.conn = conn; done(err) }) && conn != nil {
 			conn.Close()
@@ -61,11 +62,12 @@ func (l *link) dial(host string, port int, config *tls.Config, done func(error))
 }
 
 // connect dials what the map says, over the simulated air, and with TLS if asked to.
-func (s *Sim) connect(ctx context.Context, network, address string, config *tls.Config) (net.Conn, error) {
+func (l *link) connect(ctx context.Context, address string, config *tls.Config) (net.Conn, error) {
+	s := l.sim
 	if real, mapped := s.cfg.Map[address]; mapped {
 		address = real
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	conn, err := new(net.Dialer).DialContext(ctx, l.network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -77,10 +79,15 @@ func (s *Sim) connect(ctx context.Context, network, address string, config *tls.
 	if config == nil {
 		return conn, nil
 	}
+	if l.patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.patience)
+		defer cancel()
+	}
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, fmt.Errorf("%w: %w", errHandshake, err)
 	}
 	return secure, nil
 }
@@ -174,25 +181,6 @@ func readPacket(r *bufio.Reader) (packets.ControlPacket, error) {
 		return nil, fmt.Errorf("a packet of %d bytes", length)
 	}
 	return packets.ReadPacket(io.MultiReader(bytes.NewReader(head), io.LimitReader(r, int64(length))))
-}
-
-// tlsConfig returns what "ssl" of AT+QMTCFG and AT+QSSLCFG ask for, nil for plain TCP.
-// There is no file system yet, so there is no CA to check against: any seclevel above 0
-// fails, as it does on a module whose certificate file is missing.
-func (q *quectel) tlsConfig(c *client) (*tls.Config, error) {
-	ssl := c.ints["ssl"]
-	if ssl[0] == 0 {
-		return nil, nil
-	}
-	ctx := q.tls[ssl[1]]
-	if level := ctx["seclevel"]; level != "" && level != "0" {
-		return nil, fmt.Errorf("seclevel %s without a certificate", level)
-	}
-	config := &tls.Config{InsecureSkipVerify: true} // seclevel 0 is: no authentication
-	if ctx["sni"] == "1" {
-		config.ServerName = c.host
-	}
-	return config, nil
 }
 
 // aliyun is what a module makes of "aliauth": the parameters that Aliyun IoT asks for.

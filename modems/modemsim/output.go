@@ -27,7 +27,8 @@ var cmeText = map[int]string{
 	0: "phone failure", 1: "no connection to phone", 3: "operation not allowed", 4: "operation not supported",
 	10: "SIM not inserted", 11: "SIM PIN required", 12: "SIM PUK required", 13: "SIM failure", 14: "SIM busy",
 	15: "SIM wrong", 16: "incorrect password", 17: "SIM PIN2 required", 18: "SIM PUK2 required",
-	20: "memory full", 21: "invalid index", 22: "not found", 23: "memory failure",
+	407: "file already exist", // the one file error with a text on record; 421 stays a number
+	20:  "memory full", 21: "invalid index", 22: "not found", 23: "memory failure",
 	30: "no network service", 31: "network timeout", 32: "network not allowed - emergency calls only",
 }
 
@@ -49,6 +50,14 @@ func (d *dce) finalCode(r reply) string {
 		return "+CME ERROR: " + text
 	}
 	return "+CME ERROR: " + strconv.Itoa(r.cme)
+}
+
+// spell is a result code of V.250 as ATV asks for it.
+func (d *dce) spell(code string) string {
+	if !d.profile.verbose {
+		return numericCode[code] + "\r"
+	}
+	return d.frame(code)
 }
 
 // print puts bytes on the TX line as of now, and returns the moment they have passed.
@@ -130,11 +139,11 @@ func (d *dce) final(r reply) {
 func (d *dce) printFinal(r reply) {
 	code := d.finalCode(r)
 	out := d.frame(code)
-	switch number, basic := numericCode[code]; {
+	switch _, basic := numericCode[code]; {
 	case code == noText, d.profile.quiet && (basic || r.code == "+CME"):
 		out = ""
 	case !d.profile.verbose && basic:
-		out = number + "\r"
+		out = d.spell(code)
 	case d.f.compactOK && d.answered:
 		out = code + "\r\n"
 	}

@@ -114,6 +114,7 @@ func (c *client) dial() {
 		c.opened(-1)
 		return
 	}
+	l.patience = q.negotiation(c)
 	l.dial(c.host, c.port, config, func(err error) {
 		if c.link != l { // AT+QMTCLOSE was faster
 			if err == nil {
@@ -135,6 +136,8 @@ func openResult(err error) int {
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, errHandshake):
+		return -1
 	case errors.As(err, &dns):
 		return 4
 	case errors.Is(err, context.DeadlineExceeded):
@@ -307,7 +310,7 @@ func (c *client) lost(cause int) {
 	q := c.q
 	if q.f.failInflight {
 		for _, x := range c.sorted() {
-			if x.name == "+QMTPUBEX" {
+			if x.name == q.publishes() {
 				c.settle(x, 2)
 			}
 		}

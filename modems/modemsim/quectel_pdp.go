@@ -2,7 +2,6 @@ package modemsim
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -16,9 +15,10 @@ type quectel struct {
 	lastErr  int
 	tls      [6]map[string]string // AT+QSSLCFG, by context
 	clients  [6]*client
-	asked    int // AT+QMTPUBEX, for the fault pubex-error
+	asked    int // publishes, for the fault pubex-error
 	verdicts int // publish results, for the fault drop-urc
 	sockets  *qsockets
+	uploads  int // for the fault bad-sum
 }
 
 func newQuectel(g *general) *quectel {
@@ -33,7 +33,7 @@ func newQuectel(g *general) *quectel {
 }
 
 func (q *quectel) commands() map[string]command {
-	return merge(q.sockets.commands(), map[string]command{
+	return merge(q.sockets.commands(), q.files(), q.publisher(), map[string]command{
 		"+QICSGP":     {set: q.qicsgp, test: `(1-15),(1-3),"APN","username","password",(0-2)`},
 		"+QIACT":      {read: q.qiactRead, set: q.qiact, test: "(1-15)"},
 		"+QIDEACT":    {set: q.qideact, test: "(1-15)"},
@@ -48,7 +48,6 @@ func (q *quectel) commands() map[string]command {
 		"+QMTDISC":    {set: q.qmtdisc, test: "(0-5)"},
 		"+QMTSUB":     {set: q.qmtsub, test: `(0-5),<msgid>,list of ["topic",qos]`},
 		"+QMTUNS":     {set: q.qmtuns, test: `(0-5),<msgid>,list of ["topic"]`},
-		"+QMTPUBEX":   {set: q.qmtpubex, test: `(0-5),<msgid>,(0-2),(0,1),"topic","length"`},
 		"+QMTRECV":    {read: q.qmtrecvRead, set: q.qmtrecv, test: noText},
 	})
 }
@@ -195,36 +194,6 @@ func (q *quectel) networkLost() {
 	for cid := 1; cid <= 15; cid++ {
 		q.pdpLost(cid)
 	}
-}
-
-// qsslcfg is AT+QSSLCFG: it remembers what it is told; tlsConfig reads it.
-func (q *quectel) qsslcfg(a *args) reply {
-	key, ctx := a.key(), a.num(0, 5)
-	known := map[string]string{
-		"sslversion": "4", "ciphersuite": "0XFFFF", "seclevel": "0", "cacert": `""`, "clientcert": `""`,
-		"clientkey": `""`, "ignorelocaltime": "1", "sni": "0", "negotiatetime": "300", "closetimemode": "0",
-	}
-	byDefault, exists := known[key]
-	if a.bad || !exists {
-		return failed
-	}
-	if a.end() {
-		value, set := q.tls[ctx][key]
-		if !set {
-			value = byDefault
-		}
-		q.info(`+QSSLCFG: "%s",%d,%s`, key, ctx, value)
-		return okay
-	}
-	switch value := a.next(); {
-	case !a.end():
-		return failed
-	case value.quoted:
-		q.tls[ctx][key] = `"` + value.text + `"`
-	default:
-		q.tls[ctx][key] = strings.ToUpper(value.text)
-	}
-	return okay
 }
 
 // drop is a power failure: the connections break and nothing is said.

@@ -56,7 +56,7 @@ func (c *client) settle(x *exchange, result int, extra ...byte) {
 	for _, n := range extra {
 		fmt.Fprintf(&b, ",%d", n)
 	}
-	if x.name == "+QMTPUBEX" {
+	if x.name == c.q.publishes() {
 		c.q.published(b.String(), result)
 		return
 	}
@@ -87,7 +87,7 @@ func (c *client) sorted() (all []*exchange) {
 // publishing counts the publishes in the window.
 func (c *client) publishing() (n int) {
 	for _, x := range c.inFlight {
-		if x.name == "+QMTPUBEX" {
+		if x.name == c.q.publishes() {
 			n++
 		}
 	}
@@ -132,15 +132,36 @@ func (c *client) request(a *args, name string, id uint16, p packets.ControlPacke
 	})
 }
 
-// qmtpubex is AT+QMTPUBEX: prompt, exactly so many bytes, OK, and later the result.
-func (q *quectel) qmtpubex(a *args) reply {
+// publishes is the name of the command that publishes, and of its result URC.
+func (q *quectel) publishes() string {
+	if q.f.noPubex || q.f.pubCtrlZ {
+		return "+QMTPUB"
+	}
+	return "+QMTPUBEX"
+}
+
+// publisher is AT+QMTPUBEX or the older AT+QMTPUB. What the test form of that one prints is not known.
+func (q *quectel) publisher() map[string]command {
+	test := `(0-5),<msgid>,(0-2),(0,1),"topic","length"`
+	if q.f.pubCtrlZ {
+		test = `(0-5),<msgid>,(0-2),(0,1),"topic","msg"`
+	}
+	return map[string]command{q.publishes(): {set: q.qmtpub, test: test}}
+}
+
+// qmtpub is prompt, payload, OK, and later the result. AT+QMTPUBEX tells the length of its payload;
+// AT+QMTPUB may, and else Ctrl-Z ends it and ESC gives it up.
+func (q *quectel) qmtpub(a *args) reply {
 	c, id, qos, retain := q.clients[a.num(0, 5)], uint16(a.num(0, 65535)), a.num(0, 2), a.num(0, 1)
 	topic := a.str(1, maxLine)
 	least := 1
 	if q.f.emptyOK {
 		least = 0
 	}
-	n := a.num(least, maxPayload)
+	ask := &phase{want: -1, echo: c.ints["view/mode"][0] == 1, quiet: c.editTimeout()}
+	if !q.f.pubCtrlZ && (!q.f.noPubex || a.more()) {
+		ask.want = a.num(least, maxPayload)
+	}
 	switch {
 	case !a.end(), c.state != clientConnected:
 		return failed
@@ -154,7 +175,10 @@ func (q *quectel) qmtpubex(a *args) reply {
 		return failed
 	}
 	l := c.link
-	return q.ask(n, c.ints["view/mode"][0] == 1, c.editTimeout(), func(data []byte) reply {
+	ask.done = func(data []byte) reply {
+		if len(data) < least || len(data) > maxPayload {
+			return failed
+		}
 		if c.link != l || c.state != clientConnected {
 			return failed // the link was lost during the data phase
 		}
@@ -167,15 +191,16 @@ func (q *quectel) qmtpubex(a *args) reply {
 		}
 		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 		p.Qos, p.Retain, p.TopicName, p.MessageID, p.Payload = byte(qos), retain == 1, topic, id, data
-		return q.async(fmt.Sprintf("+QMTPUBEX: %d,%d,", c.i, id), func() { c.publish(p) })
-	})
+		return q.async(fmt.Sprintf("%s: %d,%d,", q.publishes(), c.i, id), func() { c.publish(p) })
+	}
+	return q.prompted(ask)
 }
 
 // publish sends a message that the module has answered for with OK.
 func (c *client) publish(p *packets.PublishPacket) {
 	q := c.q
 	n := int(q.sim.count.publishes.Add(1))
-	x := &exchange{name: "+QMTPUBEX", id: p.MessageID, packet: p}
+	x := &exchange{name: q.publishes(), id: p.MessageID, packet: p}
 	if q.f.losePuback > 0 && n%q.f.losePuback == 0 {
 		x.deaf = true
 	}

@@ -59,7 +59,7 @@ func (c *client) granted(codes []byte) []byte {
 // acknowledgement is to be lost this once.
 func (c *client) waits(id uint16) *exchange {
 	x := c.inFlight[id]
-	if x == nil || x.name != "+QMTPUBEX" {
+	if x == nil || x.name != c.q.publishes() {
 		return nil
 	}
 	if x.deaf {
