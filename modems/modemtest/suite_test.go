@@ -91,12 +91,12 @@ var tolerated = map[string][]string{
 	"no send mode":             {"no-lcfg=send/mode"},
 	"no data format":           {"no-lcfg=dataformat"},
 	"no will setting":          {"no-lcfg=will"},
+	"no QMTPUBEX":              {"no-pubex"},
+	"QMTPUB up to Ctrl-Z":      {"pub-ctrlz"},
 }
 
 // excused are tests that a family cannot pass, with the reason.
 var excused = map[string]string{
-	"ec600 TLS":                        "the simulator has no certificates yet",
-	"nt35e-q TLS":                      "the simulator has no certificates yet",
 	"nt35e TLS":                        "no command is known that gives the module a certificate: the driver refuses, and TestLierdaSuits sees it",
 	"air724ug lost acknowledgements":   "PUBACK bears no identifier: once lost, nothing tells that the message has passed",
 	"air724ug return codes of CONNACK": "the module does not tell them",
