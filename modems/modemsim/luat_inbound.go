@@ -124,8 +124,7 @@ func (s *luatSockets) ciprxget(a *args) reply {
 		s.info("+CIPRXGET: %s,%d", s.of("4", c), c.waiting())
 		return okay
 	}
-	c.told = false
-	data := fetch(&c.unread, most)
+	data := c.fetch(most)
 	s.info("+CIPRXGET: %s,%d,%d", s.of(fmt.Sprint(mode), c), len(data), c.waiting())
 	if len(data) > 0 && mode == 3 {
 		s.infos = append(s.infos, strings.ToUpper(hex.EncodeToString(data)))
@@ -143,15 +142,16 @@ func (c *luatSocket) waiting() (n int) {
 }
 
 // fetch takes up to most bytes of what has arrived.
-func fetch(unread *[]inbound, most int) (data []byte) {
-	for len(*unread) > 0 && len(data) < most {
-		p := &(*unread)[0]
+func (c *luatSocket) fetch(most int) (data []byte) {
+	c.told = false
+	for len(c.unread) > 0 && len(data) < most {
+		p := &c.unread[0]
 		n := min(most-len(data), len(p.data))
 		data = append(data, p.data[:n]...)
 		p.data = p.data[n:]
 		if len(p.data) == 0 {
 			p.release()
-			*unread = (*unread)[1:]
+			c.unread = c.unread[1:]
 		}
 	}
 	return data

@@ -17,7 +17,6 @@ type quectel struct {
 	clients  [6]*client
 	asked    int // publishes, for the fault pubex-error
 	verdicts int // publish results, for the fault drop-urc
-	sockets  *qsockets
 	uploads  int // for the fault bad-sum
 }
 
@@ -27,13 +26,12 @@ func newQuectel(g *general) *quectel {
 		q.clients[i] = newClient(q, i)
 		q.tls[i] = map[string]string{}
 	}
-	q.sockets = newQsockets(q)
 	g.onLoss = q.networkLost
 	return q
 }
 
 func (q *quectel) commands() map[string]command {
-	return merge(q.sockets.commands(), q.files(), q.publisher(), map[string]command{
+	return merge(q.files(), q.publisher(), map[string]command{
 		"+QICSGP":     {set: q.qicsgp, test: `(1-15),(1-3),"APN","username","password",(0-2)`},
 		"+QIACT":      {read: q.qiactRead, set: q.qiact, test: "(1-15)"},
 		"+QIDEACT":    {set: q.qideact, test: "(1-15)"},
@@ -64,7 +62,6 @@ const (
 
 var tcpErrors = map[int]string{
 	tcpOK: "operate successfully", tcpInvalid: "invalid parameters", tcpPDPOpen: "open PDP context failed",
-	tcpUnsupported: "not supported", tcpInUse: "socket identity has been used", tcpTimeout: "operation timeout", tcpNotAllowed: "operation not allowed",
 	tcpDNS: "DNS parse failed", tcpConnect: "socket connect failed", tcpPDPBroken: "PDP context broken down",
 }
 
@@ -177,7 +174,6 @@ func (q *quectel) contextLost(cid int) {
 			c.lost(1)
 		}
 	}
-	q.sockets.contextLost(cid)
 }
 
 // pdpLost is the network dropping a context (TCP/IP AN V1.2, 2.3).
@@ -201,5 +197,4 @@ func (q *quectel) drop() {
 	for _, c := range q.clients {
 		c.unlink()
 	}
-	q.sockets.drop()
 }
