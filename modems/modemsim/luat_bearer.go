@@ -216,16 +216,6 @@ func (l *luat) outcome(lines ...string) {
 	tell()
 }
 
-// raw is urc for what has a frame of its own.
-func (l *luat) raw(text string) {
-	if l.off || l.wedged {
-		return
-	}
-	l.held = append(l.held, text)
-	l.settle()
-	l.forget()
-}
-
 // accepted is OK now and the outcome of start later.
 func (l *luat) accepted(start func()) reply { return l.async(owed, start) }
 

@@ -1,54 +1,10 @@
 package modemsim
 
 import (
-	"context"
 	"encoding/hex"
 	"fmt"
 	"strings"
-	"time"
 )
-
-// inbound is what one read of a socket returned. The reader goes on once enough of them were released,
-// so that a host that does not fetch its data is felt by the other side.
-type inbound struct {
-	data   []byte
-	window chan struct{}
-}
-
-func (p inbound) release() { <-p.window }
-
-// inboundWindow is how many reads may wait to be fetched.
-const inboundWindow = 8
-
-// stream is start for a socket: bytes, no packets.
-func (l *link) stream(arrived func(inbound), broken func(error)) {
-	s := l.sim
-	context.AfterFunc(l.ctx, func() { l.conn.SetWriteDeadline(time.Now().Add(farewell)) })
-	s.wg.Go(l.write)
-	s.wg.Go(func() { // reader
-		window := make(chan struct{}, inboundWindow)
-		for {
-			select {
-			case window <- struct{}{}:
-			case <-l.ctx.Done():
-				return
-			}
-			buf := make([]byte, maxSend)
-			n, err := l.conn.Read(buf)
-			if n > 0 && !s.post(s.events, func(*dce) { arrived(inbound{buf[:n], window}) }) {
-				return
-			}
-			if err != nil {
-				s.log.Debug("socket", "error", err)
-				s.post(s.events, func(*dce) { broken(err) })
-				return
-			}
-			if n == 0 {
-				<-window
-			}
-		}
-	})
-}
 
 // arrived prints data as the settings ask, or keeps it until AT+CIPRXGET fetches it.
 func (s *luatSockets) arrived(c *luatSocket, p inbound) {
@@ -121,38 +77,16 @@ func (s *luatSockets) ciprxget(a *args) reply {
 	case s.get == 0 || c.state == sockInitial:
 		return cme(3)
 	case mode == 4:
-		s.info("+CIPRXGET: %s,%d", s.of("4", c), c.waiting())
+		s.info("+CIPRXGET: %s,%d", s.of("4", c), c.unread.size())
 		return okay
 	}
-	data := c.fetch(most)
-	s.info("+CIPRXGET: %s,%d,%d", s.of(fmt.Sprint(mode), c), len(data), c.waiting())
+	c.told = false
+	data := c.unread.take(most)
+	s.info("+CIPRXGET: %s,%d,%d", s.of(fmt.Sprint(mode), c), len(data), c.unread.size())
 	if len(data) > 0 && mode == 3 {
 		s.infos = append(s.infos, strings.ToUpper(hex.EncodeToString(data)))
 	} else if len(data) > 0 {
 		s.infos = append(s.infos, string(data))
 	}
 	return okay
-}
-
-func (c *luatSocket) waiting() (n int) {
-	for _, p := range c.unread {
-		n += len(p.data)
-	}
-	return n
-}
-
-// fetch takes up to most bytes of what has arrived.
-func (c *luatSocket) fetch(most int) (data []byte) {
-	c.told = false
-	for len(c.unread) > 0 && len(data) < most {
-		p := &c.unread[0]
-		n := min(most-len(data), len(p.data))
-		data = append(data, p.data[:n]...)
-		p.data = p.data[n:]
-		if len(p.data) == 0 {
-			p.release()
-			c.unread = c.unread[1:]
-		}
-	}
-	return data
 }

@@ -39,7 +39,7 @@ type luatSocket struct {
 	kind, host, port string
 	state            string
 	link             *link
-	unread           []inbound
+	unread           inbox
 	told             bool // a +CIPRXGET: 1 is out and nothing was read since
 	sent, arrived    int  // bytes
 }
@@ -179,7 +179,7 @@ func (s *luatSockets) dial(c *luatSocket, l *link, port int) {
 		default:
 			c.state = sockConnected
 			s.outcome(s.line(c, "CONNECT OK"))
-			l.stream(func(p inbound) {
+			l.stream(maxSend, func(p inbound) {
 				if c.link == l && !s.hole {
 					s.arrived(c, p)
 				}

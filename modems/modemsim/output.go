@@ -164,10 +164,18 @@ func (d *dce) urc(line string) { d.unsolicited(d.space(line)) }
 
 // unsolicited is urc for a line that holds what is not ours to format.
 func (d *dce) unsolicited(line string) {
-	if d.off || d.wedged || d.muteURC != nil && d.muteURC(line) {
+	if d.muteURC != nil && d.muteURC(line) {
 		return
 	}
-	d.held = append(d.held, d.frame(line))
+	d.raw(d.frame(line))
+}
+
+// raw is unsolicited for what has a frame of its own.
+func (d *dce) raw(text string) {
+	if d.off || d.wedged {
+		return
+	}
+	d.held = append(d.held, text)
 	d.settle()
 	d.forget()
 }
