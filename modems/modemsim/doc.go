@@ -36,7 +36,8 @@
 //	v250.go, general.go, network.go     V.250 and 27.007 commands that any module has
 //	ec600.go, quectel_*.go              what is Quectel's
 //	air724ug.go, luat_*.go              what is AirM2M's
-//	mqttlink.go, tls.go, faraway.go     the way out: dial, TLS, MQTT packets, round-trip time
+//	mqttlink.go, stream.go, tls.go,
+//	faraway.go                          the way out: dial, TLS, MQTT packets, bytes, round-trip time
 //	fault.go                            every knob, with the sentence that explains it
 //
 // A model is one file that registers itself in models (see ec600.go): an identity,
@@ -56,6 +57,11 @@
 // not; the files do), and how "psk" is written (here: not at all). What AT+QMTPUB answers to
 // ESC is not known either (here: ERROR). Files cannot be read or written by handle, and "+++"
 // is nothing but bytes of the file.
+//
+// Of Quectel's sockets it is not known what AT+QIOPEN says without a context (here: 561 in +QIOPEN), what AT+QISEND
+// answers after ESC or when the other side closed meanwhile (here: ERROR, with 571 and 567 in AT+QIGETERROR), whether
+// data outlives the other side's closing (here: until AT+QICLOSE), and what is said of the sockets of a context that
+// is lost (here: nothing). Transparent mode and UDP SERVICE are refused with ERROR and 555; AT+QPING asks nobody.
 //
 // # Faults
 //

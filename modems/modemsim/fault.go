@@ -64,7 +64,6 @@ type faults struct {
 	linkRate     int
 	swallow      int
 	noMQTT       bool
-	sendFail     int
 
 	luatFaults
 	lierdaFaults
@@ -135,7 +134,7 @@ var faultTable = []fault{
 	{"nolength", "", "+QMTRECV prints no length, whatever recv/mode says", flag(func(f *faults) *bool { return &f.noLength })},
 	{"no-recvmode", "", "AT+QMTCFG=\"recv/mode\" answers ERROR", flag(func(f *faults) *bool { return &f.noRecvMode })},
 	{"no-edit-timeout", "", "AT+QMTCFG=\"edit/timeout\" answers ERROR, as with manual V1.0", flag(func(f *faults) *bool { return &f.noEdit })},
-	{"view", "", "payloads are echoed as typed: view/mode is 1 at power-on", flag(func(f *faults) *bool { return &f.viewMode })},
+	{"view", "", "payloads are echoed as typed: view/mode is 1 at power-on, and AT+QISDE=0 has no effect", flag(func(f *faults) *bool { return &f.viewMode })},
 	{"empty-ok", "", "AT+QMTPUBEX takes the length 0", flag(func(f *faults) *bool { return &f.emptyOK })},
 	{"close-idle", "error|0|-1", "what AT+QMTCLOSE of a closed client gives: ERROR (the default) or a result", oneOf(func(f *faults) *string { return &f.closeIdle }, "error", "0", "-1")},
 	{"buffer", "drop|overwrite", "recv/mode 1: the sixth unread message is dropped (the default) or replaces the oldest", oneOf(func(f *faults) *string { return &f.buffer }, "drop", "overwrite")},
@@ -167,7 +166,6 @@ var faultTable = []fault{
 	{"fail-inflight", "", "a lost link gives result 2 to every publish in flight before +QMTSTAT", flag(func(f *faults) *bool { return &f.failInflight })},
 	{"granted", "Q", "AT+QMTSUB reports this QoS, whatever the broker granted", number(0, 128, func(f *faults) *int { return &f.granted })},
 	{"swallow", "N", "the first N command lines after a boot vanish", number(1, 1e9, func(f *faults) *int { return &f.swallow })},
-	{"send-fail", "N", "every Nth AT+QISEND takes nothing: SEND FAIL", number(1, 1e9, func(f *faults) *int { return &f.sendFail })},
 	{"no-mqtt", "", "the firmware has no MQTT commands", flag(func(f *faults) *bool { return &f.noMQTT })},
 	{"link", "BYTES", "the air carries so many bytes a second each way", number(1, 1e9, func(f *faults) *int { return &f.linkRate })},
 }

@@ -43,7 +43,6 @@ var lierdaMeaning = map[string]string{
 	"iccid":           "AT+LCCID, AT+ECICCID",
 	"qiact-error":     "AT+CGACT answers ERROR",
 	"qiact-hang":      "",
-	"send-fail":       "",
 	"pdpdeact":        "+CGEV: NW PDN DEACT 1 and +LMQTTURC: STATS",
 	"pdp-drift":       "",
 	"ghost":           "",

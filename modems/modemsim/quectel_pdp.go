@@ -15,6 +15,7 @@ type quectel struct {
 	lastErr  int
 	tls      [6]map[string]string // AT+QSSLCFG, by context
 	clients  [6]*client
+	sockets  sockets
 	asked    int // publishes, for the fault pubex-error
 	verdicts int // publish results, for the fault drop-urc
 	uploads  int // for the fault bad-sum
@@ -26,12 +27,13 @@ func newQuectel(g *general) *quectel {
 		q.clients[i] = newClient(q, i)
 		q.tls[i] = map[string]string{}
 	}
+	q.sockets.init(q)
 	g.onLoss = q.networkLost
 	return q
 }
 
 func (q *quectel) commands() map[string]command {
-	return merge(q.files(), q.publisher(), map[string]command{
+	return merge(q.sockets.commands(), q.files(), q.publisher(), map[string]command{
 		"+QICSGP":     {set: q.qicsgp, test: `(1-15),(1-3),"APN","username","password",(0-2)`},
 		"+QIACT":      {read: q.qiactRead, set: q.qiact, test: "(1-15)"},
 		"+QIDEACT":    {set: q.qideact, test: "(1-15)"},
@@ -48,35 +50,6 @@ func (q *quectel) commands() map[string]command {
 		"+QMTUNS":     {set: q.qmtuns, test: `(0-5),<msgid>,list of ["topic"]`},
 		"+QMTRECV":    {read: q.qmtrecvRead, set: q.qmtrecv, test: noText},
 	})
-}
-
-// Errors of the TCP/IP stack, and what AT+QIGETERROR calls them (TCP/IP AN V1.2).
-const (
-	tcpOK        = 0
-	tcpInvalid   = 552
-	tcpPDPOpen   = 561
-	tcpDNS       = 565
-	tcpConnect   = 566
-	tcpPDPBroken = 570
-)
-
-var tcpErrors = map[int]string{
-	tcpOK: "operate successfully", tcpInvalid: "invalid parameters", tcpPDPOpen: "open PDP context failed",
-	tcpDNS: "DNS parse failed", tcpConnect: "socket connect failed", tcpPDPBroken: "PDP context broken down",
-}
-
-// tcp ends a TCP/IP command: QIGETERROR tells of the last one, whichever it was.
-func (q *quectel) tcp(err int) reply {
-	q.lastErr = err
-	if err != tcpOK {
-		return failed
-	}
-	return okay
-}
-
-func (q *quectel) qigeterror() reply {
-	q.info("+QIGETERROR: %d,%s", q.lastErr, tcpErrors[q.lastErr])
-	return okay
 }
 
 // qicsgp is AT+QICSGP (TCP/IP AN V1.2, 2.2.1). Contexts are saved automatically.
@@ -167,8 +140,9 @@ func (q *quectel) qidnscfg(a *args) reply {
 	return q.tcp(tcpOK)
 }
 
-// contextLost ends the clients that used a context.
+// contextLost ends the clients and the sockets that used a context.
 func (q *quectel) contextLost(cid int) {
+	q.sockets.contextLost(cid)
 	for _, c := range q.clients {
 		if c.state != clientClosed && c.ints["pdpcid"][0] == cid {
 			c.lost(1)
@@ -197,4 +171,5 @@ func (q *quectel) drop() {
 	for _, c := range q.clients {
 		c.unlink()
 	}
+	q.sockets.drop()
 }

@@ -220,23 +220,34 @@ func (c *client) publish(p *packets.PublishPacket) {
 		c.begin(x)
 		q.sim.peak(c.publishing())
 	}
-	q.strike(c, n)
+	q.strike(c.ints["pdpcid"][0], func(cause int) {
+		if c.link != nil {
+			c.lost(cause)
+		}
+	})
 }
 
-// strike lets the faults happen that wait for the nth publish.
-func (q *quectel) strike(c *client, n int) {
+// strike lets the faults happen that wait for the nth publish or send. It went over the context cid; lost ends the
+// connection that carried it.
+func (q *quectel) strike(cid int, lost func(cause int)) {
+	n := int(q.sim.count.publishes.Load() + q.sim.count.sends.Load())
 	switch n {
 	case q.f.blackhole:
-		c.hole = true
+		for _, c := range q.clients {
+			c.hole = c.link != nil
+		}
+		for _, c := range q.sockets.all {
+			c.hole = c.link != nil
+		}
 	case q.f.pdpDeact:
-		q.pdpLost(c.ints["pdpcid"][0])
+		q.pdpLost(cid)
 	case q.f.wedge:
 		q.wedged = true
 	case q.f.reboot:
 		q.reboot()
 	}
-	if q.f.stat.set && n == q.f.stat.n[1] && c.link != nil {
-		c.lost(q.f.stat.n[0])
+	if q.f.stat.set && n == q.f.stat.n[1] {
+		lost(q.f.stat.n[0])
 	}
 }
 
