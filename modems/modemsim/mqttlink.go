@@ -12,7 +12,6 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
@@ -28,7 +27,6 @@ type link struct {
 	end      context.CancelFunc
 	conn     net.Conn
 	out      chan []byte
-	written  atomic.Int64 // bytes that the network has taken
 }
 
 // maxPacket is the longest packet that the module takes. packets.ReadPacket would allocate
@@ -120,9 +118,7 @@ func (l *link) write() {
 	for {
 		select {
 		case p := <-l.out:
-			n, err := l.conn.Write(p)
-			l.written.Add(int64(n))
-			if err != nil {
+			if _, err := l.conn.Write(p); err != nil {
 				return
 			}
 		case <-l.ctx.Done():
