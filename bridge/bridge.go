@@ -85,7 +85,7 @@ func New(cfg Config) (*Bridge, error) {
 	b.up.Store(&cfg.Up)
 	b.down.Store(&Routes{})
 	b.replaced = make(chan struct{}, 1)
-	b.paths.mode = cfg.Path
+	b.paths = paths{mode: cfg.Path, hold: nativeHold}
 	var err error
 	if b.outbox, err = OpenOutbox(cfg.Queue); err != nil {
 		return nil, err

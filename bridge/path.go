@@ -27,6 +27,7 @@ const (
 // (tcp). Mode auto takes native first, and tcp where native cannot carry what is asked, or keeps failing.
 type paths struct {
 	mode     string
+	hold     time.Duration
 	failures int       // of native, in a row
 	unfit    error     // why native can never carry this configuration on this module
 	until    time.Time // tcp until then
@@ -75,14 +76,14 @@ func (p *paths) ended(path string, err error, stood, sockets bool, now time.Time
 		p.unfit = err
 		return true
 	case errors.Is(err, errOtherPath):
-		p.until, p.why = now.Add(nativeHold), err
+		p.until, p.why = now.Add(p.hold), err
 		return true
 	case errors.As(err, &refused): // the stack works
 	case stood:
 		p.failures = 1
 	default:
 		if p.failures++; p.failures >= nativeTries {
-			p.until, p.why = now.Add(nativeHold), fmt.Errorf("the module's own MQTT stack has failed %d times in a row: %w", p.failures, err)
+			p.until, p.why = now.Add(p.hold), fmt.Errorf("the module's own MQTT stack has failed %d times in a row: %w", p.failures, err)
 			return true
 		}
 	}

@@ -44,7 +44,7 @@ func TestPaths(t *testing.T) {
 		"once more is enough":       {"auto", true, []end{{errOtherPath, true, 0, true}, {errHoldOver, true, 30 * time.Minute, true}, {failed, false, 0, true}}, "tcp"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := paths{mode: tc.mode}
+			p := paths{mode: tc.mode, hold: nativeHold}
 			at := now
 			for i, e := range tc.ends {
 				path, _ := p.choose(at)
