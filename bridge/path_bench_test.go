@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +16,6 @@ import (
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
 
-	"github.com/atbridge/atbridge/atcmd/tty"
 	"github.com/atbridge/atbridge/modems"
 	"github.com/atbridge/atbridge/modems/modemsim"
 )
@@ -44,7 +45,7 @@ func benchTCP(b *testing.B, size int, rtt time.Duration) {
 		b.Fatal(err)
 	}
 	defer sim.Close()
-	port, err := tty.Open(sim.Path(), 115200)
+	port, err := os.OpenFile(sim.Path(), os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		b.Fatal(err)
 	}

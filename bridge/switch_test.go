@@ -6,10 +6,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,7 +19,6 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
-	"github.com/atbridge/atbridge/atcmd/tty"
 	"github.com/atbridge/atbridge/modems"
 	"github.com/atbridge/atbridge/modems/modemsim"
 )
@@ -85,7 +86,7 @@ func overModem(t *testing.T, sim modemsim.Config, keepAlive time.Duration, to *c
 		Queue: OutboxConfig{Dir: filepath.Join(t.TempDir(), "queue")},
 		Log:   slog.New(slog.DiscardHandler),
 		Modem: &ModemConfig{Port: s.Path(), Open: func(context.Context) (io.ReadWriteCloser, string, error) {
-			p, err := tty.Open(s.Path(), sim.Baud)
+			p, err := os.OpenFile(s.Path(), os.O_RDWR|syscall.O_NOCTTY, 0)
 			return p, "", err
 		}},
 	})

@@ -19,6 +19,7 @@ type MQTTConfig struct {
 	Host         string // name or literal address, without brackets
 	Port         int
 	TLS          *TLSConfig // nil: plain TCP
+	WebSocket    string     // path of MQTT over WebSocket; empty: there is none. Only the host can do it
 	ClientID     string
 	Username     string
 	Password     string        // a secret: masked in every log

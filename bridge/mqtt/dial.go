@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -40,6 +41,11 @@ func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), cfg
 	}
 	if cfg.TLS != nil {
 		if conn, err = wrapTLS(ctx, conn, cfg.Host, *cfg.TLS); err != nil {
+			return nil, fmt.Errorf("connect: %w", err)
+		}
+	}
+	if cfg.WebSocket != "" {
+		if conn, err = wrapWebSocket(ctx, conn, net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), cfg.WebSocket); err != nil {
 			return nil, fmt.Errorf("connect: %w", err)
 		}
 	}

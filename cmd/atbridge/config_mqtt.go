@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"path/filepath"
 	"time"
 
@@ -35,6 +36,9 @@ func (c *Config) MQTT(b Broker, vals map[string]string) (modems.MQTTConfig, erro
 		CleanSession: c.Cloud.CleanSession,
 		Window:       c.Path.Window,
 	}
+	if b.Scheme == "ws" || b.Scheme == "wss" {
+		m.WebSocket = cmp.Or(b.Path, "/")
+	}
 	if t := c.Cloud.TLS; b.TLS() {
 		m.TLS = &modems.TLSConfig{
 			CAFile:     f.file(c, "cloud.tls.ca_file", t.CAFile),
@@ -63,11 +67,6 @@ func (c *Config) BridgeRoutes(vals map[string]string) (up, down bridge.Routes, e
 func (c *Config) NotBuilt() error {
 	if name := c.Platform(); name != "" {
 		return usagef("cloud.%s: the connection to this platform is not built yet; name a broker instead (cloud.broker)", name)
-	}
-	for _, b := range c.Brokers() {
-		if b.Scheme == "ws" || b.Scheme == "wss" {
-			return usagef("cloud.broker: %s is not built yet; use mqtt:// or mqtts://", b.Scheme)
-		}
 	}
 	switch {
 	case c.Local.Broker != "":
