@@ -157,15 +157,29 @@ func quectelConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (atcmd.Gram
 	return quectelGrammar(counted, !silent, edit), nil
 }
 
-// quectelPublish is the command that publishes: QMTPUBEX where there is one. Older members of the family have QMTPUB
-// instead, which takes a length as well, and then any byte (BG95 and EC2x manuals).
-func quectelPublish(ctx context.Context, m *Modem) (string, error) {
+// quectelPublisher is the command that publishes. counted: it is told how long the payload is, which may hold any byte
+// then; else Ctrl-Z ends it.
+type quectelPublisher struct {
+	name    string
+	counted bool
+}
+
+// quectelPublish finds QMTPUBEX, or what older members of the family have instead: QMTPUB, which takes a length on some
+// firmware (BG95 and EC2x manuals) and Ctrl-Z on all. Only its test form can tell; where that names no length, Ctrl-Z is
+// safe: a length that is not wanted could leave the module waiting for Ctrl-Z for ever.
+func quectelPublish(ctx context.Context, m *Modem) (quectelPublisher, error) {
 	for _, name := range []string{"+QMTPUBEX", "+QMTPUB"} {
-		if known, err := m.accepts(ctx, atcmd.Test(name)); err != nil || known {
-			return name, err
+		r, err := m.Do(ctx, atcmd.Test(name))
+		if atcmd.Refused(err) {
+			continue
 		}
+		counted := name == "+QMTPUBEX" || strings.Contains(strings.ToLower(r.Text()), "len")
+		if err == nil && !counted {
+			m.log.Warn("this firmware ends payloads with Ctrl-Z: one that holds the bytes 1A or 1B cannot pass")
+		}
+		return quectelPublisher{name, counted}, err
 	}
-	return "", fmt.Errorf("%w: the firmware has neither AT+QMTPUBEX nor AT+QMTPUB", ErrUnsupported)
+	return quectelPublisher{}, fmt.Errorf("%w: the firmware has neither AT+QMTPUBEX nor AT+QMTPUB", ErrUnsupported)
 }
 
 // quectelWill leaves a will behind, or none.

@@ -1,6 +1,7 @@
 package modems
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,14 +35,14 @@ var qmtStatWords = map[int]string{ // MQTT 3.3.2
 // quectelSession is one connected client of the module. The module acknowledges what it receives by itself.
 type quectelSession struct {
 	nativeSession
-	publish string // +QMTPUBEX or +QMTPUB
+	publish quectelPublisher
 }
 
-func newQuectelSession(m *Modem, q quectelMQTT, publish string, window int) *quectelSession {
+func newQuectelSession(m *Modem, q quectelMQTT, publish quectelPublisher, window int) *quectelSession {
 	s := &quectelSession{publish: publish}
 	s.begin(m, nativeSpec{
 		limits:  q.Limits(),
-		command: "AT" + publish,
+		command: "AT" + publish.name,
 		result:  qmtResult,
 		send:    s.send,
 		stands:  func(ctx context.Context) (bool, error) { return quectelStands(ctx, m, "+QMTCONN") },
@@ -50,10 +51,22 @@ func newQuectelSession(m *Modem, q quectelMQTT, publish string, window int) *que
 	return s
 }
 
+// What ends a payload without a length, and what gives it up.
+const quectelEnds = "\x1a\x1b"
+
 func (s *quectelSession) send(ctx context.Context, id uint16, msg Message) error {
-	c := atcmd.Set(s.publish, quectelClient, id, msg.QoS, msg.Retain, msg.Topic, len(msg.Payload)).
-		WithTimeout(qmtPublishTimeout)
-	c.Payload = msg.Payload
+	args := []any{quectelClient, id, msg.QoS, msg.Retain, msg.Topic}
+	payload := msg.Payload
+	if s.publish.counted {
+		args = append(args, len(payload))
+	} else {
+		if bytes.ContainsAny(payload, quectelEnds) {
+			return fmt.Errorf("%w: its payload holds Ctrl-Z or ESC, and this firmware's AT%s takes no length", ErrMessage, s.publish.name)
+		}
+		payload = append(slices.Clone(payload), quectelEnds[0])
+	}
+	c := atcmd.Set(s.publish.name, args...).WithTimeout(qmtPublishTimeout)
+	c.Payload = payload
 	_, err := s.m.Do(ctx, c)
 	return err
 }

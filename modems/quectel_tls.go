@@ -3,6 +3,7 @@ package modems
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,7 +81,8 @@ func quectelUpload(ctx context.Context, m *Modem, files []pemFile) error {
 			return fmt.Errorf("storing a certificate in the module: %w", err)
 		}
 		if err := quectelArrived(r, f.text); err != nil {
-			return err
+			_, errDelete := m.Do(ctx, atcmd.Set("+QFDEL", "UFS:"+f.name)) // or it would pass for the right one next time
+			return errors.Join(err, errDelete)
 		}
 	}
 	return nil

@@ -92,7 +92,6 @@ var tolerated = map[string][]string{
 	"no data format":           {"no-lcfg=dataformat"},
 	"no will setting":          {"no-lcfg=will"},
 	"no QMTPUBEX":              {"no-pubex"},
-	"QMTPUB up to Ctrl-Z":      {"pub-ctrlz"},
 }
 
 // excused are tests that a family cannot pass, with the reason.

@@ -138,3 +138,57 @@ func TestTLS(t *testing.T) {
 		}
 	})
 }
+
+// Modules differ in how they take certificates. One that was damaged on its way is said to be, and does not stay.
+func TestStoringCertificates(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		ours := newAuthority(t, "ours")
+		serverCert, serverKey := ours.issue("broker")
+		pair, err := tls.LoadX509KeyPair(serverCert, serverKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cloud := newTLSBroker(t, &tls.Config{Certificates: []tls.Certificate{pair}})
+		cert, key := ours.issue("site7")
+		cfg := cloud.config()
+		cfg.TLS = &modems.TLSConfig{CAFile: ours.dir + "/ca.pem", CertFile: cert, KeyFile: key}
+		for what, tc := range map[string]struct {
+			faults []string
+			fails  []string // what each dial before the good one says
+		}{
+			"CR LF wanted":         {faults: []string{"pem-crlf"}},
+			"checksums in capital": {faults: []string{"upper-sum"}},
+			"every second damaged": {[]string{"bad-sum=2"}, []string{"damaged", "damaged"}},
+			"blanks after commas":  {faults: []string{"upper-sum", "spaces"}},
+			"no room":              {[]string{"ufs=600"}, []string{"420"}},
+		} {
+			t.Run(what, func(t *testing.T) {
+				t.Parallel()
+				cfg := cfg
+				cfg.ClientID = what
+				b := newBench(t, name, tc.faults...)
+				m := b.attach(modems.Options{})
+				if err := m.Online(b.ctx); err != nil {
+					t.Fatal(err)
+				}
+				for _, why := range tc.fails {
+					if _, err := m.DialMQTT(b.ctx, cfg); err == nil || !strings.Contains(err.Error(), why) {
+						t.Fatalf("%v; want %q in it", err, why)
+					}
+				}
+				if what == "no room" {
+					return
+				}
+				s, err := m.DialMQTT(b.ctx, cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				up := modems.Message{Topic: what, Payload: []byte("sealed"), QoS: 1}
+				b.publish(s, up)
+				if err := s.Close(b.ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+}
