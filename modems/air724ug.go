@@ -32,6 +32,9 @@ func init() {
 		Socket:   luatSockets{},
 		HasMQTT:  atcmd.Exec("+MQTTSTATU"),
 		MQTT:     luatMQTT{payload: 2384, window: 1}, // MPUB since V838; PUBACK bears no packet identifier
+
+		Disruptive: []string{"+REBOOT", "+RESET", "+MIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT"},
+		Secretive:  []Secretive{{"+CSTT", 1, true}, {"+MCONFIG", 1, true}},
 	})
 }
 

@@ -57,6 +57,11 @@ type Driver struct {
 
 	// NoSocket says why Socket is nil, and what to do about it.
 	NoSocket string
+
+	// Disruptive are the commands beyond those of 27.007 that would disturb a running session: the daemon sends them only
+	// for somebody who insists. Secretive are those whose arguments are masked when a person types them.
+	Disruptive []string
+	Secretive  []Secretive
 }
 
 // MQTTDialer opens a session by the module's own MQTT stack.

@@ -33,6 +33,10 @@ func init() {
 		Socket:   quectelSockets{},
 		HasMQTT:  atcmd.Test("+QMTOPEN"),
 		MQTT:     quectelMQTT{payload: 1500, window: 5}, // MQTT 3.2.7
+
+		Disruptive: []string{"+QIACT", "+QIDEACT", "+QICSGP", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC",
+			"+QMTSUB", "+QMTUNS", "+QMTPUB", "+QMTPUBEX", "+QICFG", "+QISDE", "+QPRTPARA", "+QSCLK", "+QCFG"},
+		Secretive: []Secretive{{"+QICSGP", 1, true}, {"+QMTCONN", 1, false}, {"+QMTCFG", 1, true}},
 	})
 }
 

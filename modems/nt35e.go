@@ -25,6 +25,9 @@ func init() {
 		Messages: "+LMQTTURC:",
 		Grammar:  lierdaGrammar(true),
 		Flavours: []*Driver{nt35eFlavours["L"], nt35eFlavours["Q"]},
+
+		Disruptive: []string{"+ECRST", "+LMQTTCFG", "+LMQTTOPEN", "+LMQTTCLOSE", "+LMQTTCONN", "+LMQTTDISC", "+LMQTTSUBUNSUB", "+LMQTTPUB", "+LMQTTPUBEX", "+LMQTTREAD"},
+		Secretive:  []Secretive{{"+LMQTTCONN", 1, false}, {"+LMQTTCFG", 1, true}},
 	})
 }
 

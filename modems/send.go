@@ -109,21 +109,27 @@ func typed(line string) atcmd.Command {
 	}}
 }
 
-// Commands whose arguments hold PINs and passwords. The first plain arguments in quotes do not: APN, client id, the name
-// of a setting. tells: an answer may hold one, too.
-var secretive = []struct {
-	name  string
-	plain int
-	tells bool
-}{
-	{"+CPIN", 0, false}, {"+CPWD", 0, false}, {"+CLCK", 0, false}, {"+CGAUTH", 0, true}, {"+QICSGP", 1, true}, {"+CSTT", 1, true},
-	{"+QMTCONN", 1, false}, {"+QMTCFG", 1, true}, {"+LMQTTCONN", 1, false}, {"+LMQTTCFG", 1, true}, {"+MCONFIG", 1, true},
+// Secretive is a command whose arguments in quotes hold a PIN or a password. The first Plain ones do not: APN, client
+// id, the name of a setting. Tells: an answer may hold one, too.
+type Secretive struct {
+	Name  string
+	Plain int
+	Tells bool
+}
+
+// secretive are those of 27.007 and of every driver: a line may be typed before the modem is known.
+func secretive() []Secretive {
+	all := []Secretive{{"+CPIN", 0, false}, {"+CPWD", 0, false}, {"+CLCK", 0, false}, {"+CGAUTH", 0, true}}
+	for _, d := range registry {
+		all = append(all, d.Secretive...)
+	}
+	return all
 }
 
 // private reports whether the answer to a typed line may hold a secret.
 func private(line string) bool {
-	for _, s := range secretive {
-		if s.tells && strings.Contains(strings.ToUpper(line), s.name) {
+	for _, s := range secretive() {
+		if s.Tells && strings.Contains(strings.ToUpper(line), s.Name) {
 			return true
 		}
 	}
@@ -133,9 +139,9 @@ func private(line string) bool {
 // typedSecrets are the quoted arguments of a command that may hold a secret, and its bare ones for a PIN.
 func typedSecrets(line string) (secrets []string) {
 	plain := -1
-	for _, s := range secretive {
-		if strings.Contains(strings.ToUpper(line), s.name) {
-			plain = s.plain
+	for _, s := range secretive() {
+		if strings.Contains(strings.ToUpper(line), s.Name) {
+			plain = s.Plain
 			if strings.Contains(line, ";") { // others may stand before it
 				plain = 0
 			}
@@ -156,12 +162,16 @@ func typedSecrets(line string) (secrets []string) {
 	return secrets
 }
 
-// Commands that would pull the line from under a running session: call, reset, power, rate, profile, echo,
-// multiplexing, and where URCs go.
+// Commands that would pull the line from under a running session: call, reset, power, rate, profile, echo, multiplexing
+// and the network. Each driver adds its own.
 var disruptive = []string{"D", "A0", "O", "Z", "&F", "&W", "E1", "V0", "Q1", "S3", "S4", "S5", "+CFUN", "+IPR", "+ICF", "+IFC", "+CMUX", "+CGATT",
-	"+CGACT", "+QIACT", "+QIDEACT", "+QICSGP", "+CGDCONT", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC", "+QMTSUB", "+QMTUNS", "+QMTPUB", "+QMTPUBEX", "+QICFG", "+QISDE", "+QPRTPARA", "+COPS", "+CMEE", "+CEREG", "+CGREG", "+CREG",
-	"+CPIN", "+CPWD", "+CLCK", "+QSCLK", "+QCFG", "+REBOOT", "+ECRST", "+RESET", "+MIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT",
-	"+LMQTTCFG", "+LMQTTOPEN", "+LMQTTCLOSE", "+LMQTTCONN", "+LMQTTDISC", "+LMQTTSUBUNSUB", "+LMQTTPUB", "+LMQTTPUBEX", "+LMQTTREAD", "+CGAUTH"}
+	"+CGACT", "+CGDCONT", "+CGAUTH", "+COPS", "+CMEE", "+CEREG", "+CGREG", "+CREG", "+CPIN", "+CPWD", "+CLCK"}
+
+// disturbs reports whether name is such a command, of 27.007 or of any driver.
+func disturbs(name string) bool {
+	return slices.Contains(disruptive, name) ||
+		slices.ContainsFunc(registry, func(d *Driver) bool { return slices.Contains(d.Disruptive, name) })
+}
 
 // Commands that run code on the module or replace its firmware.
 var dangerous = []string{"+QLINUXCMD", "+QFOTADL", "+QADBKEY", "+QDOWNLOAD", "+QNVW", "+QNVFW", "+UPGRADE"}
@@ -183,7 +193,7 @@ func Permit(line string, force, dangerousAllowed bool) error {
 		case force || form == "?":
 		case name == "+COPS" && form == "=?":
 			return fmt.Errorf("%w without --force: AT+COPS=? holds the modem for minutes", ErrForbidden)
-		case form != "=?" && slices.Contains(disruptive, name):
+		case form != "=?" && disturbs(name):
 			return fmt.Errorf("%w without --force: AT%s would disturb the running session", ErrForbidden, name)
 		}
 	}

@@ -1,6 +1,7 @@
 package modems
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 )
@@ -23,6 +24,20 @@ func TestTypedSecrets(t *testing.T) {
 		c := Typed(line)
 		if got := fmt.Sprint(c.Secret, c.Private); got != want {
 			t.Errorf("%s: %s, want %s", line, got, want)
+		}
+	}
+}
+
+// What each driver says of its commands holds before any modem is known, and reading is always allowed.
+func TestPermitKnowsTheDialects(t *testing.T) {
+	for _, line := range []string{`AT+CFUN=0`, `AT+QMTDISC=0`, `AT+LMQTTDISC=0`, `AT+MIPCLOSE`} {
+		if err := Permit(line, false, false); !errors.Is(err, ErrForbidden) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	for _, line := range []string{`AT+QMTCONN?`, `AT+LMQTTCONN?`, `AT+CSQ`, `AT+QCCID`} {
+		if err := Permit(line, false, false); err != nil {
+			t.Errorf("%s: %v", line, err)
 		}
 	}
 }
