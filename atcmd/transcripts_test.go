@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/atbridge/atbridge/atcmd/attest"
 	"github.com/atbridge/atbridge/atcmd/transcript"
 )
+
+const transcripts = "../modems/testdata/*.at"
 
 // turn is one command of a transcript and all that the modem says until the next one. The first turn of a transcript may
 // have no command: what the modem said before it was asked.
@@ -40,7 +43,7 @@ func turns(t *testing.T, file string) []turn {
 	all := []turn{{}}
 	for _, e := range script.Entries {
 		x := &all[len(all)-1]
-		prompted := strings.HasSuffix(x.before, "\n> ") || strings.HasSuffix(x.before, "\nCONNECT\r\n")
+		prompted := prompts(x.before) || strings.HasSuffix(x.before, "\nCONNECT\r\n")
 		switch {
 		case !e.Sent && x.payload == nil:
 			x.before += e.Text
@@ -61,6 +64,9 @@ func turns(t *testing.T, file string) []turn {
 	}
 	return all
 }
+
+// prompts reports whether said ends with a prompt, which some modules print without a blank.
+func prompts(said string) bool { return strings.HasSuffix(strings.TrimSuffix(said, " "), "\n>") }
 
 // command is what a driver would send: the ends of its dialect declared.
 func (x *turn) command() atcmd.Command {
@@ -83,16 +89,23 @@ func (x *turn) command() atcmd.Command {
 	return c
 }
 
-// spoken is the grammar of all the modems that the transcripts show.
-func spoken() atcmd.Grammar {
+// spoken is the grammar of all the modems that the transcripts show. A transcript of a dialect that is not known here
+// names the URCs of its maker itself: `# urcs: +MATREADY +MQTTURC:`.
+var spoken = sync.OnceValue(func() atcmd.Grammar {
 	g := makers
 	g.URCs = append(slices.Clone(makers.URCs), "+CGREG:", "+CPIN:", "+CGEV:", "^MODE:", "+E_UTRAN", "+NITZ:", "+PDP:", "+HTTPACTION:", "+QNTP:", "+QMTOPEN:",
 		"+QMTCONN:", "+QMTSUB:", "+QMTUNS:", "+QMTPUBEX:", "+QMTPUB:", "+QMTRECV:", "+QMTCLOSE:", "+QMTDISC:", "+LMQTT", "+VERSION:", "+SIM:", "ECRDY")
+	found, _ := filepath.Glob(transcripts)
+	for _, file := range found {
+		if script, err := transcript.Load(file); err == nil { // the tests complain of the others
+			g.URCs = append(g.URCs, strings.Fields(script.Remark("urcs"))...)
+		}
+	}
 	g.Reboot = []string{"RDY", "POWERED DOWN", "NORMAL POWER DOWN"}
 	g.Banner = "^boot.rom"
 	g.PayloadEcho = true
 	return g
-}
+})
 
 // outcome is all that a turn brings about: the command's answer, and the URCs.
 type outcome struct {
@@ -156,15 +169,18 @@ func (x *turn) perform(t *testing.T, at int, urc string) (o outcome) {
 // counted data is in progress there. It knows the announcements, and nothing of the scanner.
 func between(said string) []bool {
 	free := make([]bool, len(said)+1)
-	block := spoken().Block
+	block := makers.Block
 	for i := 0; i < len(said); {
 		free[i] = true
 		if said[i] == '\r' || said[i] == '\n' {
 			i++
 			continue
 		}
-		if strings.HasPrefix(said[i:], "> ") { // nothing interrupts a prompt
-			i += len("> ")
+		if said[i] == '>' { // nothing interrupts a prompt
+			i += len(">")
+			if i < len(said) && said[i] == ' ' {
+				i++
+			}
 			continue
 		}
 		for start := i; i < len(said) && said[i] != '\r' && said[i] != '\n'; i++ {
@@ -179,13 +195,13 @@ func between(said string) []bool {
 			}
 		}
 	}
-	free[len(said)] = len(said) == 0 || strings.HasSuffix(said, "\n") || strings.HasSuffix(said, "> ")
+	free[len(said)] = len(said) == 0 || strings.HasSuffix(said, "\n") || prompts(said)
 	return free
 }
 
 func files(t *testing.T) []string {
 	t.Helper()
-	found, err := filepath.Glob("../modems/testdata/*.at")
+	found, err := filepath.Glob(transcripts)
 	if err != nil || len(found) == 0 {
 		t.Fatalf("no transcripts: %v", err)
 	}
