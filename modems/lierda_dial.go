@@ -64,34 +64,22 @@ func lierdaSuits(cfg MQTTConfig) error {
 	if cfg.TLS != nil { // AT+LMQTTCFG="sslenable" is there, but no command is known that gives it a certificate
 		return fmt.Errorf("%w: mqtts on the module's own stack, because the module could not verify the broker; let the host do it (path.mode: tcp or host), or use mqtt://", ErrUnsupported)
 	}
-	type setting struct {
-		key, value string
-		limit      int
-	}
-	settings := []setting{
+	settings := []text{
 		{"cloud.broker", cfg.Host, lierdaMaxHost},
 		{"cloud.client_id", cfg.ClientID, lierdaMaxText},
 		{"cloud.username", cfg.Username, lierdaMaxText},
 		{"cloud.password", cfg.Password, 0},
 	}
 	if w := cfg.Will; w != nil {
-		settings = append(settings, setting{"the will's topic", w.Topic, lierdaMaxText}, setting{"the will's message", string(w.Payload), lierdaMaxText})
+		settings = append(settings, text{"the will's topic", w.Topic, lierdaMaxText}, text{"the will's message", string(w.Payload), lierdaMaxText})
 	}
 	if a := cfg.Aliyun; a != nil {
-		settings = append(settings, setting{"the product key", a.ProductKey, 0}, setting{"the device name", a.DeviceName, 0}, setting{"the device secret", a.DeviceSecret, 0})
+		settings = append(settings, text{"the product key", a.ProductKey, 0}, text{"the device name", a.DeviceName, 0}, text{"the device secret", a.DeviceSecret, 0})
 		if cfg.Username != "" || cfg.Password != "" {
 			return fmt.Errorf("%w: a user name or password beside the module's own login to Aliyun", ErrUnsupported)
 		}
 	}
-	for _, s := range settings {
-		if _, err := atcmd.Quote(s.value); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrUnsupported, s.key, err)
-		}
-		if s.limit > 0 && len(s.value) > s.limit {
-			return fmt.Errorf("%w: %s has %d bytes; the module takes %d", ErrUnsupported, s.key, len(s.value), s.limit)
-		}
-	}
-	return nil
+	return suits(settings...)
 }
 
 // dial goes from whatever there is to a connected client. A client that is in use is of an earlier run: it is closed

@@ -321,3 +321,22 @@ func (s *nativeSession) abandon(err error) {
 	s.end(err)
 	s.stop()
 }
+
+// text is a setting that goes into a command in quotes, and how many bytes of it the module takes; zero: not known.
+type text struct {
+	key, value string
+	limit      int
+}
+
+// suits refuses settings that a command cannot carry, before a byte is sent.
+func suits(texts ...text) error {
+	for _, s := range texts {
+		if _, err := atcmd.Quote(s.value); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrUnsupported, s.key, err)
+		}
+		if s.limit > 0 && len(s.value) > s.limit {
+			return fmt.Errorf("%w: %s has %d bytes; the module takes %d", ErrUnsupported, s.key, len(s.value), s.limit)
+		}
+	}
+	return nil
+}
