@@ -15,9 +15,38 @@
 //
 // # Adding a modem
 //
-// Write one file with a Driver and register it from init. A zero field means "as 27.007 says". Facts carry the
-// manual and clause they come from. Then run the suite in modemtest. If another file must change, the contract is
-// wrong: mend it first.
+// It takes one file with a Driver, one transcript and one test; ml307.go, testdata/ml307_onemo.at and ml307_test.go were
+// made so. If another file must change, the contract is wrong: mend it first.
+//
+//  1. See whether it is new. AT+CGMM of a relative may only need its model name in Models of the driver that is there, and
+//     a firmware that differs in its commands is a Flavour of it (nt35e.go). `atbridge send --port ... AT+CGMM` works
+//     with every modem, and so does driver generic.
+//  2. Collect what is known: the maker's AT manual for MQTT, and a log of a real session, your own from `atbridge record`
+//     or one that others have published. What no manual says and no log shows is not known: say so in a comment.
+//  3. Write the log to testdata/<driver>_<what>.at; package transcript tells the format. `# firmware:` and `# source:`
+//     say where it is from, and `# urcs:` names the maker's URCs. The engine's tests now play it, too, and put a URC at
+//     every byte of it.
+//  4. Write <driver>.go, and Register the Driver from init. Name the sources there once, by keys, and let each constant
+//     name the clause that it is from. A zero field means "as 27.007 says", so Name, Title, Checked, Models and Grammar
+//     make a driver. Grammar lists all that comes unasked (URCs), the lines of a start (Reboot), and which line announces
+//     counted data (Block); that rule must fit no other line, because until the modem is known all grammars are asked.
+//     Messages begins the URC that brings a message. Disruptive and Secretive name the commands that would disturb a
+//     session and those that hold passwords. Activate and ICCID are for what 27.007 does not do on this module.
+//  5. Give it MQTT: DialMQTT refuses with ErrUnsupported what it cannot do, before a byte is sent (suits), ends what an
+//     earlier run has left, writes every setting that matters, default or not, and connects. The session embeds
+//     nativeSession, which has the window, the receipts and the queue. What is left to the family: send and stands, given
+//     to begin; a handler, given to listen, that never blocks and feeds settle, deliver and end; Subscribe, Unsubscribe
+//     and Close. Acked is what the broker has acknowledged. Where that may be so and may not, it is Unknown, never Failed.
+//  6. Write <driver>_test.go: the transcript through Attach, Online, DialMQTT, both ways, and Close (attest.Play), and a
+//     scripted module (attest.New) for each way to fail. testing/synctest makes the waiting take no time. Then take each
+//     handling out once and see a test fail: scripts/mutants keeps those patches.
+//  7. ATBRIDGE_UPDATE=1 go test ./modems writes the table of the README; CHANGELOG.md gets a line. Checked says what all
+//     of this rests on, and nothing better than that. scripts/check.sh must pass.
+//
+// A simulation in modemsim, written from the manual and not from the driver, is the next step: the suite in modemtest
+// finds it by the driver's name and holds the driver against a real broker. Until then modemtest demands the transcript.
+//
+// # The files
 //
 //	session.go            what a live MQTT session is, whoever encodes it
 //	native.go             what every session of a module's own MQTT stack shares
@@ -26,7 +55,10 @@
 //	router.go             URCs to whom they concern
 //	online.go, simcard.go, network.go   SIM, registration, signal, PDP context
 //	send.go               commands typed by people, and which of them are refused
-//	ec600.go              Quectel EC600; quectel_*.go: what the family shares
+//	ec600.go, quectel_*.go     Quectel EC600, and what the family shares
+//	air724ug.go, luat_*.go     AirM2M Air724UG
+//	nt35e.go, lierda_*.go      Lierda NT35E
+//	ml307.go                   China Mobile ML307: the smallest, to read first
 //
 // # What a native session cannot promise
 //

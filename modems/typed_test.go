@@ -19,6 +19,7 @@ func TestTypedSecrets(t *testing.T) {
 		`AT+QMTCFG="recv/mode",0,0,1`:               "[] true",
 		`AT+QMTCFG="aliauth",0,"pk","dev","secret"`: "[pk dev secret] true",
 		`AT+MCONFIG="id","me","pw"`:                 "[me pw] true",
+		`AT+MQTTCONN=0,"h",1883,"id","me","pw"`:     "[me pw] false",
 		`AT+CSQ;+QMTCONN=0,"site7","me","pw"`:       "[site7 me pw] false",
 	} {
 		c := Typed(line)
@@ -30,7 +31,7 @@ func TestTypedSecrets(t *testing.T) {
 
 // What each driver says of its commands holds before any modem is known, and reading is always allowed.
 func TestPermitKnowsTheDialects(t *testing.T) {
-	for _, line := range []string{`AT+CFUN=0`, `AT+QMTDISC=0`, `AT+LMQTTDISC=0`, `AT+MIPCLOSE`} {
+	for _, line := range []string{`AT+CFUN=0`, `AT+QMTDISC=0`, `AT+LMQTTDISC=0`, `AT+MQTTDISC=0`, `AT+MIPCLOSE`} {
 		if err := Permit(line, false, false); !errors.Is(err, ErrForbidden) {
 			t.Errorf("%s: %v", line, err)
 		}
