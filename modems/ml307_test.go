@@ -204,7 +204,7 @@ func TestML307Receives(t *testing.T) {
 		"quotes, and nothing":        {ml307Says(`"publish",0,0,"a,5,5",7,7,{"a":1}`) + ml307Says(`"publish",0,0,t,0,0,`), []string{`{"a":1}`, ""}, ""},
 		"parts":                      {ml307Says("\"publish\",0,9,\"t\",8,5,12\r\n5") + ml307Says(`"publish",0,9,"t",8,3,678`), []string{"12\r\n5678"}, ""},
 		"of another client":          {ml307Says(`"publish",1,9,"t",1,1,x`) + ml307Says(`"publish",0,9,"t",1,1,y`), []string{"y"}, ""},
-		"a part is missing":          {ml307Says(`"publish",0,9,"t",8,5,12345`) + ml307Says(`"publish",0,10,"t",8,5,12345`), nil, "parts that do not belong together"},
+		"a part is missing":          {ml307Says(`"publish",0,9,"t",8,5,12345`) + ml307Says(`"publish",0,10,"t",8,3,678`), nil, "parts that do not belong together"},
 		"no length":                  {ml307Says(`"publish",0,9,"t",hello`), nil, "cannot be read"},
 		"longer than its length":     {ml307Says(`"publish",0,9,"t",1,1,xy`), nil, "cannot be read"},
 	} {
