@@ -31,7 +31,8 @@
 //     make a driver. Grammar lists all that comes unasked (URCs), the lines of a start (Reboot), and which line announces
 //     counted data (Block); that rule must fit no other line, because until the modem is known all grammars are asked.
 //     Messages begins the URC that brings a message. Disruptive and Secretive name the commands that would disturb a
-//     session and those that hold passwords. Activate and ICCID are for what 27.007 does not do on this module.
+//     session and those that hold passwords. Activate and ICCID are for what 27.007 does not do on this module,
+//     HasMQTT for models that are also sold without the stack, Socket for TCP.
 //  5. Give it MQTT: DialMQTT refuses with ErrUnsupported what it cannot do, before a byte is sent (suits), ends what an
 //     earlier run has left, writes every setting that matters, default or not, and connects. The session embeds
 //     nativeSession, which has the window, the receipts and the queue. What is left to the family: send and stands, given

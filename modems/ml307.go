@@ -60,6 +60,7 @@ func init() {
 			r, err := c.Do(ctx, atcmd.Exec("+MCCID")) // EXT 4.6
 			return bare(r, "+MCCID"), err
 		},
+		HasMQTT:    atcmd.Test("+MQTTCONN"), // MQTT 3.2
 		MQTT:       ml307MQTT{},
 		Disruptive: []string{"+MIPCALL", "+MREBOOT", "+MPOF", "+MQTTCFG", "+MQTTCONN", "+MQTTDISC", "+MQTTSUB", "+MQTTUNSUB", "+MQTTPUB", "+MQTTREAD"},
 		Secretive:  []Secretive{{"+MQTTCONN", 2, false}},

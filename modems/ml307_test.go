@@ -78,13 +78,20 @@ func ml307Sends(qos byte, id int) exchanges {
 	return exchanges{fmt.Sprintf("AT+MQTTPUB=0,\"t\",%d,0,0,1\r", qos), "\r\n>", "x", fmt.Sprintf("\r\n+MQTTPUB: 0,%d,8\r\n%s", id, ok)}
 }
 
-// ml307Scripted runs fn with what a dial to a scripted module has come to. The host may send nothing else.
-func ml307Scripted(t *testing.T, x exchanges, fn func(ctx context.Context, m *Modem, s Session, err error)) {
+// ml307Scripted runs fn with what a dial to a scripted module has come to. When all has been said and done the module says
+// last; the host may send nothing else.
+func ml307Scripted(t *testing.T, x exchanges, last string, fn func(ctx context.Context, m *Modem, s Session, err error)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d, port := attest.New(t)
 		scripted := make(chan struct{})
-		go func() { defer close(scripted); x.play(d); d.Silent() }()
+		go func() {
+			defer close(scripted)
+			x.play(d)
+			time.Sleep(time.Second) // passes when nobody has anything to do
+			d.Send(last)
+			d.Silent()
+		}()
 		m, err := Attach(t.Context(), port, Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -115,8 +122,7 @@ func TestML307Outcomes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			script := ml307Dialled.then(ml307Sends(1, 7)...).then(ml307Sends(tc.qos, 8)...)
-			script[len(script)-1] += tc.tells
-			ml307Scripted(t, script, func(ctx context.Context, m *Modem, s Session, err error) {
+			ml307Scripted(t, script, tc.tells, func(ctx context.Context, m *Modem, s Session, err error) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -143,11 +149,23 @@ func TestML307Outcomes(t *testing.T) {
 	}
 }
 
+// A result may overtake the OK of its publish.
+func TestML307ResultBeforeOK(t *testing.T) {
+	x := exchanges{"AT+MQTTPUB=0,\"t\",1,0,0,1\r", "\r\n> ", "x", "\r\n+MQTTPUB: 0,65535,8\r\n" + ml307Says(`"puback",0,65535,0`) + ok}
+	ml307Scripted(t, ml307Dialled.then(x...), "", func(ctx context.Context, m *Modem, s Session, _ error) {
+		r, err := s.Publish(ctx, Message{Topic: "t", Payload: []byte("x"), QoS: 1})
+		if err != nil || r.Wait(ctx) != Acked {
+			t.Error(err)
+		}
+		s.(*ml307Session).end(ErrSessionClosed)
+	})
+}
+
 // A refusal is the message's end; the session's only if the module says that it does not stand.
 func TestML307RefusesAPublish(t *testing.T) {
 	for state, want := range map[string]error{"2": ErrRefused, "3": atcmd.CMEError(606)} {
 		x := exchanges{"AT+MQTTPUB=0,\"t\",1,0,0,1\r", "\r\n+CME ERROR: 606\r\n", "AT+MQTTSTATE=0\r", "\r\n+MQTTSTATE: " + state + "\r\n" + ok}
-		ml307Scripted(t, ml307Dialled.then(x...), func(ctx context.Context, m *Modem, s Session, _ error) {
+		ml307Scripted(t, ml307Dialled.then(x...), "", func(ctx context.Context, m *Modem, s Session, _ error) {
 			_, err := s.Publish(ctx, Message{Topic: "t", Payload: []byte("x"), QoS: 1})
 			if !errors.Is(err, want) || (s.Err() == nil) != (state == "2") {
 				t.Errorf("state %s: %v, %v", state, err, s.Err())
@@ -159,7 +177,7 @@ func TestML307RefusesAPublish(t *testing.T) {
 
 // What could break out of its command, or is too long, is refused before a byte is sent.
 func TestML307SendsNothingThatBreaksOut(t *testing.T) {
-	ml307Scripted(t, ml307Dialled, func(ctx context.Context, m *Modem, s Session, err error) {
+	ml307Scripted(t, ml307Dialled, "", func(ctx context.Context, m *Modem, s Session, err error) {
 		before := m.Counters().BytesOut
 		for _, msg := range []Message{
 			{Topic: `a",1,0,0,1` + "\rAT+CFUN=0", Payload: []byte("x")}, {Topic: `a"b`, Payload: []byte("x")}, {Topic: "a\x1ab", Payload: []byte("x")},
@@ -209,12 +227,12 @@ func TestML307Receives(t *testing.T) {
 		"longer than its length":     {ml307Says(`"publish",0,9,"t",1,1,xy`), nil, "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			x := ml307Dialled.then("AT+MQTTSUB=0,\"t\",1\r", "\r\n+MQTTSUB: 0,5\r\n"+ok+ml307Says(`"suback",0,5,0`)+tc.sent)
-			ml307Scripted(t, x, func(ctx context.Context, m *Modem, s Session, _ error) {
+			x := ml307Dialled.then("AT+MQTTSUB=0,\"t\",1\r", "\r\n+MQTTSUB: 0,5\r\n"+ok+ml307Says(`"suback",0,5,0`))
+			ml307Scripted(t, x, tc.sent, func(ctx context.Context, m *Modem, s Session, _ error) {
 				if err := s.Subscribe(ctx, "t", 1); err != nil {
 					t.Error(err)
 				}
-				synctest.Wait()
+				time.Sleep(2 * time.Second)
 				for _, want := range tc.want {
 					if d, err := s.Receive(ctx); err != nil || string(d.Message().Payload) != want {
 						t.Errorf("%v, %v; want %q", d, err, want)
@@ -235,22 +253,33 @@ func TestML307Receives(t *testing.T) {
 // Why a session does not come to be, or a subscription.
 func TestML307CannotDial(t *testing.T) {
 	clean := exchanges{"AT+MQTTDISC=0\r", "\r\n+CME ERROR: 602\r\n"}
+	refused, test := "\r\n+CME ERROR: 608\r\n", "AT+MQTTCONN=?\r"
 	for answer, want := range map[string]string{
 		ok + ml307Says(`"conn",0,3`):   "the modem cannot reach broker.example port 1883: the broker refused the connection",
 		ok + ml307Says(`"conn",0,6`):   "the network failed",
 		ok + ml307Says(`"conn",0,255`): "state 255",
-		"\r\n+CME ERROR: 608\r\n":      "608",
+		refused:                        "the modem cannot reach broker.example port 1883: AT+MQTTCONN",
 		ok:                             "no answer in time",
 	} {
-		ml307Scripted(t, ml307Dialled.with(map[string]string{"AT+MQTTCONN": answer}).then(clean...), func(_ context.Context, _ *Modem, _ Session, err error) {
+		x := ml307Dialled.with(map[string]string{"AT+MQTTCONN": answer}).then(clean...)
+		if answer == refused {
+			x = x.then(test, ok) // the stack is there
+		}
+		ml307Scripted(t, x, "", func(_ context.Context, _ *Modem, _ Session, err error) {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q: %v", answer, err)
 			}
 		})
 	}
+	none := ml307Dialled.with(map[string]string{`AT+MQTTCFG="version"`: "\r\nERROR\r\n"}).upTo(`AT+MQTTCFG="version"`).then(clean...).then(test, "\r\nERROR\r\n")
+	ml307Scripted(t, none, "", func(_ context.Context, _ *Modem, _ Session, err error) {
+		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "has no MQTT stack") {
+			t.Error(err)
+		}
+	})
 	for answer, want := range map[string]string{`"suback",0,5,128`: "the broker refused it", `"timeout",0,5`: "the broker did not answer"} {
 		x := ml307Dialled.then("AT+MQTTSUB=0,\"t\",1\r", "\r\n+MQTTSUB: 0,5\r\n"+ok+ml307Says(answer))
-		ml307Scripted(t, x, func(ctx context.Context, m *Modem, s Session, _ error) {
+		ml307Scripted(t, x, "", func(ctx context.Context, m *Modem, s Session, _ error) {
 			if err := s.Subscribe(ctx, "t", 1); err == nil || !strings.Contains(err.Error(), "subscribe to t: "+want) {
 				t.Error(err)
 			}
