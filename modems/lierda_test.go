@@ -155,3 +155,50 @@ AT+LMQTTPUB=0,0,0,1,"/<pk>/NT35E_06011/user/COMMUTEST",10,"1122334455"
 		t.Errorf("the secret is printed: %s", s)
 	}
 }
+
+// Each way to fail on the way to a session has its words, in each form that firmware is known or thought to print; what has
+// been opened is closed again.
+func TestLierdaDialFails(t *testing.T) {
+	opened := func(result string) exchanges {
+		return lierdaDialled.upTo("AT+LMQTTOPEN").with(map[string]string{"AT+LMQTTOPEN": ok + "\r\n+LMQTTOPEN: 0," + result + "\r\n"}).then(lierdaCleaned...)
+	}
+	connected := func(answer string) exchanges {
+		return lierdaDialled.with(map[string]string{"AT+LMQTTCONN": ok + "\r\n" + answer + "\r\n"}).then(lierdaCleaned...)
+	}
+	asked := exchanges{"AT+LMQTTCONN?\r\n", "\r\n+LMQTTCONN: 0,2\r\n" + ok}
+	for name, tc := range map[string]struct {
+		script exchanges
+		want   string
+	}{
+		"no name":                 {opened("-1,4"), "the name of the broker could not be resolved"},
+		"no name, without -1":     {opened("4"), "the name of the broker could not be resolved"},
+		"no network":              {opened("-1"), "the network could not be opened"},
+		"bad password":            {connected("+LMQTTCONN: 0,0,4"), "the broker refused the connection: bad user name or password"},
+		"bad password, otherwise": {connected("+LMQTTCONN: 0,1,5"), "the broker refused the connection: not authorised"},
+		"bad password, as a loss": {connected("+LMQTTURC: STATS,0,15,5").then()[:len(lierdaDialled):len(lierdaDialled)].then(asked...).then(lierdaCleaned...), "the broker refused the connection: not authorised"},
+		"could not be sent":       {connected("+LMQTTCONN: 0,2"), "CONNECT could not be sent"},
+		"settings refused":        {lierdaDialled.upTo(`AT+LMQTTCFG="keepalive"`).with(map[string]string{`AT+LMQTTCFG="keepalive"`: "\r\nERROR\r\n"}).then(lierdaCleaned...), "configuring MQTT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withModem(t, tc.script.play, func(ctx context.Context, m *Modem) {
+				if _, err := m.DialMQTT(ctx, lierdaConfig); err == nil || !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("%v; want %q", err, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// A message that the module keeps back is an error in the log; those around it come, in each form.
+func TestLierdaReceives(t *testing.T) {
+	withSession(t, func(d *attest.DCE) {
+		d.Send("\r\n+LMQTTURC: RECV,0,1,\"t\",3,a,b\r\n\r\n+LMQTTURC: RECV,0,2\r\n\r\n+LMQTTURC: \"recv\",0,3,\"t\",2,\"\r\n\"\r\n\r\n+LMQTTURC:RECV,1,4,\"other client\",1,x\r\n")
+	}, func(ctx context.Context, s Session) {
+		for _, want := range []string{"a,b", "\r\n"} {
+			d, err := s.Receive(ctx)
+			if err != nil || string(d.Message().Payload) != want {
+				t.Errorf("%v, %v; want %q", d, err, want)
+			}
+		}
+	})
+}

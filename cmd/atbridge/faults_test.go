@@ -375,10 +375,11 @@ func TestKilledInDataState(t *testing.T) {
 	r.stop()
 }
 
-// An empty payload is set aside and counted; what comes behind it passes.
+// An empty payload is set aside and counted where there is path native only; what comes behind it passes.
 func TestEmptyPayload(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 115200})
+	r.take("native")
 	r.start()
 	r.online()
 	atCloud := newTally()
