@@ -193,6 +193,14 @@ func (d *dce) mayInterrupt() bool {
 	return d.phase == nil && !d.cacheURC && (len(d.line) == 0 || !d.profile.echo || d.lat.line > 0)
 }
 
+// heldBack is how many bytes of unsolicited result codes wait.
+func (d *dce) heldBack() (n int) {
+	for _, text := range d.held {
+		n += len(text)
+	}
+	return n
+}
+
 // settle prints the unsolicited result codes that were held back, if they may come now.
 func (d *dce) settle() {
 	if len(d.held) > 0 && d.mayInterrupt() {

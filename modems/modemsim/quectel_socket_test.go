@@ -370,6 +370,41 @@ func TestQuectelUDP(t *testing.T) {
 	h.ask("AT+QIRD=0", qird("hum"))
 }
 
+// What is pushed while a payload is awaited is held back by TCP, and not by memory alone; all of it comes in the end.
+func TestQuectelPushedFlood(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	h := stack(t, Config{}, p)
+	h.qiopen(0, pushed, p)
+	h.ask("AT+QISEND=0,1", "\r\n> ")
+	const n = 16 << 20
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(p.Conn, strings.Repeat("y", n))
+		sent <- err
+	}()
+	select {
+	case err := <-sent:
+		t.Fatalf("16 MB went into a module that may not print (%v)", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	h.send("x")
+	h.expect(isSent)
+	for got := 0; got < n; {
+		h.expect("\r\n+QIURC: \"recv\",0,")
+		size, err := strconv.Atoi(strings.TrimSuffix(h.until("\r\n"), "\r\n"))
+		if err != nil || size < 1 || size > maxRead {
+			t.Fatalf("%d bytes (%v)", size, err)
+		}
+		h.expect(strings.Repeat("y", size) + "\r\n")
+		got += size
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+	p.expect("x")
+}
+
 // A host that does not read holds the other side.
 func TestQuectelWindow(t *testing.T) {
 	t.Parallel()

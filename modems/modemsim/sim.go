@@ -189,7 +189,7 @@ func (s *Sim) run(d *dce) {
 		if d.busy {
 			rx = nil // a command is running: what the host sends waits (TCP/IP AN V1.2, 2.2.2)
 		}
-		if d.backlog > congested {
+		if d.backlog > congested || d.phase != nil && d.heldBack() > congested {
 			events = nil
 		}
 		select {
