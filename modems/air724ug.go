@@ -33,8 +33,9 @@ func init() {
 		HasMQTT:  atcmd.Exec("+MQTTSTATU"),
 		MQTT:     luatMQTT{payload: 2384, window: 1}, // MPUB since V838; PUBACK bears no packet identifier
 
-		Disruptive: []string{"+REBOOT", "+RESET", "+MIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT"},
-		Secretive:  []Secretive{{"+CSTT", 1, true}, {"+MCONFIG", 1, true}},
+		Disruptive: []string{"+REBOOT", "+RESET", "+MIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT",
+			"+CIPSTART", "+CIPCLOSE", "+CIPSHUT", "+CIPSEND", "+CIPMUX", "+CIPMODE", "+CSTT", "+CIICR"},
+		Secretive: []Secretive{{"+CSTT", 1, true}, {"+MCONFIG", 1, true}},
 	})
 }
 

@@ -34,7 +34,7 @@ func init() {
 		HasMQTT:  atcmd.Test("+QMTOPEN"),
 		MQTT:     quectelMQTT{payload: 1500, window: 5}, // MQTT 3.2.7
 
-		Disruptive: []string{"+QIACT", "+QIDEACT", "+QICSGP", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC",
+		Disruptive: []string{"+QIACT", "+QIDEACT", "+QICSGP", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC", "+QIOPEN", "+QICLOSE", "+QISEND", "+QISWTMD", "+QICFG",
 			"+QMTSUB", "+QMTUNS", "+QMTPUB", "+QMTPUBEX", "+QICFG", "+QISDE", "+QPRTPARA", "+QSCLK", "+QCFG"},
 		Secretive: []Secretive{{"+QICSGP", 1, true}, {"+QMTCONN", 1, false}, {"+QMTCFG", 1, true}},
 	})

@@ -2,6 +2,7 @@ package modems
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,9 +18,15 @@ const ok = "\r\nOK\r\n"
 // exchanges is what the host sends and what the module answers, in turn.
 type exchanges []string
 
+// play sends answers byte by byte, and the last one whole: the host may close the port when it has that.
 func (x exchanges) play(d *attest.DCE) {
 	for i := 0; i+1 < len(x); i += 2 {
-		d.Answer(x[i], x[i+1])
+		d.Expect(x[i])
+		if i+2 < len(x) {
+			d.Send(x[i+1])
+		} else {
+			d.SendWhole(x[i+1])
+		}
 	}
 }
 
@@ -201,4 +208,23 @@ func TestLierdaReceives(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What the commands cannot carry is refused before a byte is sent, with the name of the setting and its limit.
+func TestLierdaSuits(t *testing.T) {
+	for want, change := range map[string]func(c *MQTTConfig){
+		"mqtts on the module's own stack":                        func(c *MQTTConfig) { c.TLS = &TLSConfig{} },
+		"cloud.client_id":                                        func(c *MQTTConfig) { c.ClientID = `a"b` },
+		"cloud.username has 257 bytes; the module takes 256":     func(c *MQTTConfig) { c.Username = strings.Repeat("u", 257) },
+		"cloud.broker has 101 bytes; the module takes 100":       func(c *MQTTConfig) { c.Host = strings.Repeat("h", 101) },
+		"cloud.password":                                         func(c *MQTTConfig) { c.Password = "p\r\nAT+CFUN=0" },
+		"the will's message has 257 bytes; the module takes 256": func(c *MQTTConfig) { c.Will = &Message{Topic: "t", Payload: []byte(strings.Repeat("w", 257))} },
+		"beside the module's own login":                          func(c *MQTTConfig) { c.Aliyun, c.Username = &AliyunAuth{}, "u" },
+	} {
+		cfg := lierdaConfig
+		change(&cfg)
+		if err := lierdaSuits(cfg); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "CFUN") {
+			t.Errorf("%v; want %q", err, want)
+		}
+	}
 }
