@@ -27,6 +27,13 @@
 // A message is taken from the session, routed, handed to the local broker, and then acknowledged upstream where the
 // host holds the protocol. Where the module acknowledges by itself (path native), a crash in between loses it.
 //
+// # Who encodes MQTT
+//
+// Path native is the module's own stack, path tcp this program over the module's TCP socket, with TLS on this side. Auto
+// takes native first. It goes to tcp at once where there is no such stack or the stack cannot carry what is configured or
+// a message, and after three failures in a row; it logs why, status shows it, and half an hour later native is tried again.
+// Both are one identity and one queue: the switch loses nothing, and repeats nothing that was acknowledged.
+//
 // # The one loop that reconnects
 //
 // supervise.go: open the port, attach, go online, dial, run; when something ends, back off and begin where it broke.
@@ -34,6 +41,7 @@
 //
 //	bridge.go      Bridge: what it is made of, and its life
 //	supervise.go   the loop; backoff.go: its patience
+//	path.go        who encodes MQTT: the module, or this program over the module's socket
 //	pump.go        the two pumps
 //	route.go       topic rules, pure
 //	outbox*.go     the durable queue

@@ -5,6 +5,7 @@
 //	modem, err := modems.Attach(ctx, port, modems.Options{})   // talks until the modem is known
 //	err = modem.Online(ctx)                                     // SIM, registration, PDP context
 //	session, err := modem.DialMQTT(ctx, cfg)                    // the module's own MQTT stack
+//	conn, err := modem.DialContext(ctx, "tcp", "host:port")     // or a net.Conn over its TCP stack
 //
 // # Who calls whom
 //
@@ -51,6 +52,7 @@
 //
 //	session.go            what a live MQTT session is, whoever encodes it
 //	native.go             what every session of a module's own MQTT stack shares
+//	dialer.go, conn.go    the modem as a dialer: a net.Conn over one of the module's sockets
 //	driver.go             Driver, and finding the right one
 //	modem.go, startup.go  Modem and Attach
 //	router.go             URCs to whom they concern
@@ -60,6 +62,13 @@
 //	air724ug.go, luat_*.go     AirM2M Air724UG
 //	nt35e.go, lierda_*.go      Lierda NT35E
 //	ml307.go                   China Mobile ML307: the smallest, to read first
+//
+// # A connection through the modem
+//
+// Write copies into a buffer, and what gathers while a send is in progress leaves together in the next one: many small
+// MQTT packets share one AT transaction. A module that is full is asked again; what fails shows in the next call, and is
+// never net.ErrClosed, which paho takes for its own doing. What comes is counted, never searched for line ends. It cannot
+// be held back: the module pushes it, and four megabytes that nobody reads end the connection.
 //
 // # What a native session cannot promise
 //

@@ -2,14 +2,15 @@ package modems
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
 // Table is the table of modems in Markdown, a row for each firmware flavour of each driver.
 func Table() string {
 	var b strings.Builder
-	b.WriteString("| modem | driver | flavour | native MQTT | topic, payload, window | TLS on the module | checked against |\n")
-	b.WriteString("|---|---|---|---|---|---|---|\n")
+	b.WriteString("| modem | driver | flavour | native MQTT | topic, payload, window | TLS on the module | TCP sockets | checked against |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|\n")
 	for _, d := range registry {
 		flavours := d.Flavours
 		if len(flavours) == 0 {
@@ -22,7 +23,11 @@ func Table() string {
 				native, limits = "yes", fmt.Sprintf("%d B, %d B, %d", l.Topic, l.Payload, l.Window)
 				tls = f.TLS
 			}
-			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s | %s |\n", f.Title, d.Name, f.Flavour, native, limits, tls, f.Checked)
+			sockets := "no"
+			if f.Socket != nil {
+				sockets = strconv.Itoa(f.Socket.Sockets())
+			}
+			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s | %s | %s |\n", f.Title, d.Name, f.Flavour, native, limits, tls, sockets, f.Checked)
 		}
 	}
 	return b.String()
