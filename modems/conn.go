@@ -28,6 +28,8 @@ type socket interface {
 	limit() int
 	// send returns once the module has taken p, or errFull if it has taken nothing of it and can later.
 	send(ctx context.Context, p []byte) error
+	// pull takes what waits in the module, where data does not come by itself; nothing: there is none.
+	pull(ctx context.Context) ([]byte, error)
 	// close ends the connection and frees its place in the module. lost: there is nobody left to wait for.
 	close(ctx context.Context, lost bool) error
 }
@@ -58,6 +60,8 @@ type conn struct {
 	failed   error // why no more can leave
 	closed   bool
 	hurry    bool // closed, and out of patience
+	waiting  bool // data waits in the module to be pulled
+	parted   bool // the other side has closed, and what it sent may still wait in the module
 	readBy   deadline
 	writeBy  deadline
 	finished chan struct{}
@@ -71,9 +75,13 @@ func newConn(m *Modem, host string, port int) *conn {
 	return c
 }
 
-func (c *conn) begin(s socket, free func()) {
+// begin lets it send. pulled: what comes is announced, and waits in the module.
+func (c *conn) begin(s socket, pulled bool, free func()) {
 	c.socket, c.free = s, free
 	go c.run()
+	if pulled {
+		go c.fetch()
+	}
 	go func() {
 		select {
 		case <-c.m.Done():

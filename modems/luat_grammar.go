@@ -19,7 +19,7 @@ func luatGrammar() atcmd.Grammar {
 			"+CPIN:", "+CREG:", "+CGREG:", "+CEREG:", "+CGEV:", "+CIEV:", "+CMTI:", "+CMT:", "+CDS:", "RING", "NO CARRIER",
 			"+NITZ:", "^MODE:", "^CINIT:", "+E_UTRAN Service", "+GSM Service", "*CSQ:", "+CESQ:", "*CESQ:", "SMS READY",
 			"RDY", "UART Boot Completed", "NORMAL POWER DOWN", "+PDP:", "+PDP DEACT", "+SAPBR", "+UPGRADEIND:",
-			"STATE:", "TCP ERROR:", "+RECEIVE,", "CONNACK OK", "SUBACK", "UNSUBACK", "PUBACK", "PUBREC", "PUBCOMP", "+MSUB:",
+			"STATE:", "TCP ERROR:", "+RECEIVE,", "+CIPRXGET: 1", "+CIPRXGET:1", "CONNACK OK", "SUBACK", "UNSUBACK", "PUBACK", "PUBREC", "PUBCOMP", "+MSUB:",
 		},
 		Reboot: luatReboot,
 		Banner: "^boot.rom",
@@ -46,6 +46,9 @@ var msubHead = regexp.MustCompile(`^\+MSUB: ?(?:"([^"]*)"|([^"]*)), ?([0-9]{1,6}
 func luatBlock(head []byte) (skip, n int, ok bool) {
 	if _, n, ok = receiveHead(string(head)); ok {
 		return len("\r\n"), n, true
+	}
+	if n, ok = pulledHead(string(head)); ok {
+		return len("\n"), n, true
 	}
 	_, n, ok = luatHead(string(head))
 	return 0, n, ok

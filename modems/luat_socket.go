@@ -50,7 +50,7 @@ func (luatSockets) DialSocket(ctx context.Context, m *Modem, host string, port i
 		}
 		return nil, err
 	}
-	c.begin(s, func() { stop(); free() })
+	c.begin(s, m.opts.PullSockets, func() { stop(); free() })
 	return c, nil
 }
 
@@ -62,7 +62,7 @@ func luatMultiply(ctx context.Context, m *Modem) error {
 		return err
 	}
 	if bare(r, "+CIPMUX") == "1" {
-		return nil
+		return luatPulls(ctx, m)
 	}
 	if err := luatShut(ctx, m); err != nil {
 		return err
@@ -73,8 +73,19 @@ func luatMultiply(ctx context.Context, m *Modem) error {
 	if err := m.try(ctx, atcmd.Set("+CIPQSEND", 1)); err != nil {
 		return err
 	}
-	_, err = luatBearer(ctx, m, m.opts.PDP)
-	return err
+	if _, err = luatBearer(ctx, m, m.opts.PDP); err != nil {
+		return err
+	}
+	return luatPulls(ctx, m)
+}
+
+// luatPulls says whether data is pushed or waits to be read. Firmware that has no such setting pushes.
+func luatPulls(ctx context.Context, m *Modem) error {
+	if m.opts.PullSockets {
+		_, err := m.Do(ctx, atcmd.Set("+CIPRXGET", 1))
+		return err
+	}
+	return m.try(ctx, atcmd.Set("+CIPRXGET", 0))
 }
 
 // luatSocket is one numbered connection.
@@ -123,6 +134,20 @@ func (s *luatSocket) send(ctx context.Context, p []byte) error {
 	return err
 }
 
+// pull reads what is buffered: `+CIPRXGET: 2,0,11,0` and a line end stand before the data.
+func (s *luatSocket) pull(ctx context.Context) ([]byte, error) {
+	r, err := s.m.Do(ctx, atcmd.Set("+CIPRXGET", 2, s.n, luatSend))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range r.Info {
+		if l.Block != nil {
+			return l.Block, nil
+		}
+	}
+	return nil, nil
+}
+
 func (s *luatSocket) close(ctx context.Context, _ bool) error {
 	c := atcmd.Set("+CIPCLOSE", s.n).WithTimeout(luatCloseTime)
 	c.Final = func(line string) (bool, error) { return luatBare(s.n, line) == "CLOSE OK", nil }
@@ -138,6 +163,10 @@ func (s *luatSocket) handle(l atcmd.Line) {
 		}
 		return
 	}
+	if s.up && strings.ReplaceAll(l.Head, " ", "") == fmt.Sprintf("+CIPRXGET:1,%d", s.n) {
+		s.c.announced()
+		return
+	}
 	switch line := luatBare(s.n, l.Head); {
 	case slices.Contains(luatReboot, l.Head):
 		s.c.fail(fmt.Errorf("%w (%s)", atcmd.ErrReboot, l.Head))
@@ -146,6 +175,8 @@ func (s *luatSocket) handle(l atcmd.Line) {
 	case line == l.Head: // about another connection
 	case line == "CONNECT OK":
 		s.up = true // here, so that what follows is about this connection
+	case line == "CLOSED" && s.m.opts.PullSockets:
+		s.c.part()
 	case line == "CLOSED":
 		s.c.eof()
 	}
@@ -153,6 +184,18 @@ func (s *luatSocket) handle(l atcmd.Line) {
 
 // `+RECEIVE,0,11:` and a line end stand before the data.
 var receiveLine = regexp.MustCompile(`^\+RECEIVE,([0-5]), ?([0-9]{1,5}):$`)
+
+// What AT+CIPRXGET=2 reads stands behind its own line.
+var pulledLine = regexp.MustCompile(`^\+CIPRXGET: ?2, ?[0-5], ?([0-9]{1,5}), ?[0-9]+\r$`)
+
+func pulledHead(head string) (n int, ok bool) {
+	m := pulledLine.FindStringSubmatch(head)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.Atoi(m[1])
+	return n, err == nil && n > 0
+}
 
 func receiveHead(head string) (link, n int, ok bool) {
 	m := receiveLine.FindStringSubmatch(head)

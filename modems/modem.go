@@ -29,6 +29,10 @@ type Options struct {
 	// payload has left the modem in its data state, where the first bytes would be published.
 	Quiet time.Duration
 
+	// PullSockets leaves what comes over TCP sockets in the module until it is read, for lines that lose bytes when too
+	// much comes at once. Else the module pushes it.
+	PullSockets bool
+
 	RegisterTimeout time.Duration // how long to wait for the network; zero: 90 s
 
 	Tap      atcmd.Tap

@@ -20,7 +20,9 @@ type quectelSockets struct{}
 const (
 	quectelLinks    = 12   // TCP 2.2.5: 0 to 11
 	quectelSend     = 1460 // bytes of one AT+QISEND (TCP 2.2.8)
-	quectelPush     = 1    // <access_mode>: data comes as it arrives
+	quectelPull     = 0    // <access_mode>: data is announced, and waits to be read
+	quectelPush     = 1    // it comes as it arrives
+	quectelRead     = 1500 // bytes of one AT+QIRD (TCP 2.2.9)
 	quectelInUse    = 563
 	quectelOpened   = 150 * time.Second // TCP 2.2.5
 	quectelClosed   = 10 * time.Second  // TCP 2.2.6: FIN and its acknowledgement, by default
@@ -68,7 +70,7 @@ func (quectelSockets) DialSocket(ctx context.Context, m *Modem, host string, por
 		}
 		return nil, err
 	}
-	c.begin(s, func() { stop(); free() })
+	c.begin(s, m.opts.PullSockets, func() { stop(); free() })
 	return c, nil
 }
 
@@ -83,7 +85,11 @@ type quectelSocket struct {
 
 // open connects. The module keeps a number in use after a failure, and after its host has died: it is closed once.
 func (s *quectelSocket) open(ctx context.Context, host string, port int) error {
-	open := atcmd.Set("+QIOPEN", quectelContext, s.id, "TCP", host, port, 0, quectelPush)
+	mode := quectelPush
+	if s.m.opts.PullSockets {
+		mode = quectelPull
+	}
+	open := atcmd.Set("+QIOPEN", quectelContext, s.id, "TCP", host, port, 0, mode)
 	for again := true; ; again = false {
 		if _, err := s.m.Do(ctx, open); err != nil {
 			return err
@@ -138,6 +144,20 @@ func (s *quectelSocket) send(ctx context.Context, p []byte) error {
 	return err
 }
 
+// pull reads what is buffered: `+QIRD: 11` and a line end stand before the data, +QIRD: 0 says that there is none.
+func (s *quectelSocket) pull(ctx context.Context) ([]byte, error) {
+	r, err := s.m.Do(ctx, atcmd.Set("+QIRD", s.id, quectelRead))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range r.Info {
+		if l.Block != nil {
+			return l.Block, nil
+		}
+	}
+	return nil, nil
+}
+
 // close waits for the other side's farewell, unless it is lost: nothing else can be done on the line meanwhile.
 func (s *quectelSocket) close(ctx context.Context, lost bool) error {
 	c := atcmd.Set("+QICLOSE", s.id).WithTimeout(2 * quectelClosed)
@@ -176,33 +196,37 @@ func (s *quectelSocket) handle(l atcmd.Line) {
 	case what == "pdpdeact" && id == quectelContext:
 		s.c.fail(errors.New(`the network ended the data connection (+QIURC: "pdpdeact")`))
 	case id != s.id || !s.up:
+	case what == "recv" && s.m.opts.PullSockets:
+		s.c.announced()
 	case what == "recv":
 		s.c.arrived(l.Block)
+	case what == "closed" && s.m.opts.PullSockets:
+		s.c.part()
 	case what == "closed":
 		s.c.eof()
 	}
 }
 
-// `+QIURC: "recv",0,11` and a line end stand before the data.
-var quectelPushed = regexp.MustCompile(`^\+QIURC: ?"recv", ?[0-9]+, ?([0-9]{1,5})\r$`)
+// `+QIURC: "recv",0,11` or `+QIRD: 11`, and a line end, stand before the data.
+var quectelPushed = regexp.MustCompile(`^(?:\+QIURC: ?"recv", ?[0-9]+, ?|\+QIRD: ?)([0-9]{1,5})\r$`)
 
-// quectelPushBlock recognises pushed data.
+// quectelPushBlock recognises the data of sockets.
 func quectelPushBlock(head []byte) (skip, n int, ok bool) {
 	m := quectelPushed.FindSubmatch(head)
 	if m == nil {
 		return 0, 0, false
 	}
 	n, err := strconv.Atoi(string(m[1]))
-	return len("\n"), n, err == nil && n <= quectelMaxBlock
+	return len("\n"), n, err == nil && n > 0 && n <= quectelMaxBlock
 }
 
-var quectelURC = []byte("+QIURC:")
+var quectelURC, quectelQIRD = []byte("+QIURC:"), []byte("+QIRD:")
 
 // quectelBlocks recognises all counted data of the dialect. counted: +QMTRECV carries the length of its payload.
 func quectelBlocks(counted bool) func([]byte) (int, int, bool) {
 	return func(head []byte) (skip, n int, ok bool) {
 		switch {
-		case bytes.HasPrefix(head, quectelURC):
+		case bytes.HasPrefix(head, quectelURC), bytes.HasPrefix(head, quectelQIRD):
 			return quectelPushBlock(head)
 		case counted:
 			return quectelBlock(head)

@@ -70,6 +70,7 @@ type TLS struct {
 type Path struct {
 	Mode   string `yaml:"mode" oneof:"auto,native,tcp,host"`
 	Window int    `yaml:"window" min:"0" max:"65535"` // publishes in flight; 0: what the path allows
+	Pull   bool   `yaml:"pull"`                       // path tcp: what comes waits in the module until it is read
 }
 
 // Local is the side of the house: the embedded broker, or an existing one.

@@ -151,12 +151,13 @@ func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, erro
 			Open:   way.open,
 			Search: way.search,
 			Options: modems.Options{
-				Driver:     m.Driver,
-				PDP:        modems.PDPConfig{APN: m.APN, User: m.APNUser, Password: m.APNPassword.Reveal(), Auth: m.APNAuth, IP: m.IP},
-				PIN:        m.PIN.Reveal(),
-				RefusedPIN: filepath.Join(c.Queue.Dir, "pin-refused"),
-				Tap:        wireTap(g.stderr, c.Log.Wire),
-				Progress:   func(text string) { log.Debug(text) },
+				PullSockets: c.Path.Pull,
+				Driver:      m.Driver,
+				PDP:         modems.PDPConfig{APN: m.APN, User: m.APNUser, Password: m.APNPassword.Reveal(), Auth: m.APNAuth, IP: m.IP},
+				PIN:         m.PIN.Reveal(),
+				RefusedPIN:  filepath.Join(c.Queue.Dir, "pin-refused"),
+				Tap:         wireTap(g.stderr, c.Log.Wire),
+				Progress:    func(text string) { log.Debug(text) },
 			},
 		}
 	}

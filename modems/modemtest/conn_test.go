@@ -21,13 +21,18 @@ import (
 	"github.com/atbridge/atbridge/modems"
 )
 
-// eachSocket is eachDriver for the modules that have TCP sockets.
-func eachSocket(t *testing.T, fn func(t *testing.T, model string)) {
+// eachSocket is eachDriver for the modules that have TCP sockets, in both manners: what comes is pushed, or waits.
+func eachSocket(t *testing.T, fn func(t *testing.T, model string, o modems.Options)) {
 	eachDriver(t, func(t *testing.T, name string) {
 		if excused[name+" sockets"] != "" {
 			t.Skip(excused[name+" sockets"])
 		}
-		fn(t, name)
+		for manner, o := range map[string]modems.Options{"pushed": {}, "pulled": {PullSockets: true}} {
+			t.Run(manner, func(t *testing.T) {
+				t.Parallel()
+				fn(t, name, o)
+			})
+		}
 	})
 }
 
@@ -71,10 +76,10 @@ func (b *bench) online(o modems.Options) *modems.Modem {
 
 // A connection through the modem is a net.Conn in full. The line is not paced: at its pace a mebibyte takes too long.
 func TestConn(t *testing.T) {
-	eachSocket(t, func(t *testing.T, name string) {
+	eachSocket(t, func(t *testing.T, name string, o modems.Options) {
 		nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 			b := newFastBench(t, name)
-			near, far := b.dialled(b.online(modems.Options{}))
+			near, far := b.dialled(b.online(o))
 			return near, far, func() { near.Close(); far.Close() }, nil
 		})
 	})
@@ -113,7 +118,7 @@ func TestCannotDialSocket(t *testing.T) {
 
 // The modem is a network for whatever takes a dialer: 256 KiB come by HTTPS, byte for byte, over a paced line.
 func TestHTTPS(t *testing.T) {
-	eachSocket(t, func(t *testing.T, name string) {
+	eachSocket(t, func(t *testing.T, name string, o modems.Options) {
 		want := make([]byte, 256<<10)
 		if _, err := rand.Read(want); err != nil {
 			t.Fatal(err)
@@ -121,7 +126,7 @@ func TestHTTPS(t *testing.T) {
 		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(want) }))
 		defer server.Close()
 		b := newBench(t, name)
-		m := b.online(modems.Options{})
+		m := b.online(o)
 		transport := server.Client().Transport.(*http.Transport).Clone()
 		transport.DialContext = m.DialContext
 		defer transport.CloseIdleConnections()
@@ -146,9 +151,9 @@ func TestHTTPS(t *testing.T) {
 
 // Several connections at once do not mix their bytes.
 func TestSeveralConnections(t *testing.T) {
-	eachSocket(t, func(t *testing.T, name string) {
+	eachSocket(t, func(t *testing.T, name string, o modems.Options) {
 		b := newBench(t, name)
-		m := b.online(modems.Options{})
+		m := b.online(o)
 		var busy sync.WaitGroup
 		for i := range m.Sockets() {
 			near, far := b.dialled(m)
@@ -177,7 +182,7 @@ func TestSeveralConnections(t *testing.T) {
 
 // What ends a connection is told to both directions, in bounded time, and what had come before can be read; Close ends.
 func TestConnectionEnds(t *testing.T) {
-	eachSocket(t, func(t *testing.T, name string) {
+	eachSocket(t, func(t *testing.T, name string, o modems.Options) {
 		for fault, want := range map[string]string{
 			"pdpdeact=3":      "the network ended the data connection",
 			"reboot=3":        "rebooted",
@@ -188,7 +193,7 @@ func TestConnectionEnds(t *testing.T) {
 			t.Run(fault, func(t *testing.T) {
 				t.Parallel()
 				b := newBench(t, name, fault)
-				near, far := b.dialled(b.online(modems.Options{}))
+				near, far := b.dialled(b.online(o))
 				defer far.Close()
 				if _, err := far.Write([]byte("before")); err != nil {
 					t.Fatal(err)
@@ -213,7 +218,7 @@ func TestConnectionEnds(t *testing.T) {
 		t.Run("a reboot while nobody writes", func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, name, "reboot=1")
-			near, far := b.dialled(b.online(modems.Options{}))
+			near, far := b.dialled(b.online(o))
 			defer far.Close()
 			if _, err := near.Write([]byte("x")); err != nil {
 				t.Fatal(err)
@@ -225,7 +230,7 @@ func TestConnectionEnds(t *testing.T) {
 		t.Run("the other side closes", func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, name)
-			near, far := b.dialled(b.online(modems.Options{}))
+			near, far := b.dialled(b.online(o))
 			if _, err := far.Write([]byte("last words")); err != nil {
 				t.Fatal(err)
 			}
@@ -250,9 +255,9 @@ func TestConnectionEnds(t *testing.T) {
 
 // A module that takes nothing at the moment is asked again, and nothing is sent twice.
 func TestSendAgain(t *testing.T) {
-	eachSocket(t, func(t *testing.T, name string) {
+	eachSocket(t, func(t *testing.T, name string, o modems.Options) {
 		b := newBench(t, name, "send-fail=3")
-		near, far := b.dialled(b.online(modems.Options{}))
+		near, far := b.dialled(b.online(o))
 		want := bytes.Repeat([]byte("0123456789"), 1000)
 		if _, err := near.Write(want); err != nil {
 			t.Fatal(err)
@@ -268,13 +273,13 @@ func TestSendAgain(t *testing.T) {
 
 // A connection that an earlier run has left in the module is no obstacle.
 func TestFreesSockets(t *testing.T) {
-	eachSocket(t, func(t *testing.T, name string) {
+	eachSocket(t, func(t *testing.T, name string, o modems.Options) {
 		b := newBench(t, name)
-		m := b.online(modems.Options{})
+		m := b.online(o)
 		_, left := b.dialled(m)
 		defer left.Close()
 		m.Close()
-		near, far := b.dialled(b.online(modems.Options{}))
+		near, far := b.dialled(b.online(o))
 		defer near.Close()
 		if _, err := left.Write([]byte("of another life")); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 			t.Fatal(err)
@@ -287,4 +292,19 @@ func TestFreesSockets(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 	})
+}
+
+// An announcement that is lost costs time and no data: what waits is asked for now and then.
+func TestLostAnnouncement(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "ec600", "drop-recv=1")
+	near, far := b.dialled(b.online(modems.Options{PullSockets: true}))
+	defer near.Close()
+	if _, err := far.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(near, got); err != nil || string(got) != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
 }
