@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/atbridge/atbridge/atcmd"
 )
 
 const (
@@ -17,9 +19,10 @@ const (
 	// unreadRoom bounds what has come and was not read. The module pushes at the line's pace, and cannot be held back.
 	unreadRoom = 4 << 20
 
-	sendPatience = 30 * time.Second // how long the module's own buffer may stay full
-	linger       = 10 * time.Second // how long Close lets what was written leave
-	lastWords    = 2 * time.Second  // how long after a refused send the module may still tell what has come
+	sendPatience = 30 * time.Second       // how long the module's own buffer may stay full
+	linger       = 10 * time.Second       // how long Close lets what was written leave
+	reasons      = 500 * time.Millisecond // how long after a refused send its reason may come
+	lastWords    = 2 * time.Second        // how long after a refused send the module may still tell what has come
 )
 
 // socket is what a family does its own way with one of its connections.
@@ -230,6 +233,9 @@ func (c *conn) run() {
 			break
 		}
 		if err := c.send(p); err != nil {
+			if atcmd.Refused(err) { // the URC that says why may be right behind
+				c.sleep(reasons)
+			}
 			c.stop(err)
 			defer time.AfterFunc(lastWords, func() { c.fail(err) }).Stop()
 		}

@@ -12,17 +12,21 @@ import (
 
 // A module without an MQTT stack, and one whose stack fails, end up on path tcp by themselves, and say why.
 func TestFallsToTCP(t *testing.T) {
-	for fault, why := range map[string]string{
-		"no-mqtt":  "this firmware has no MQTT stack",
-		"open=767": "the module's own MQTT stack has failed 3 times in a row: ",
+	for _, tc := range []struct{ model, fault, why string }{
+		{"air724ug", "no-mqtt", "this firmware has no MQTT stack"},
+		{"ec600", "no-mqtt", "this firmware has no MQTT stack"},
+		{"nt35e-q", "no-mqtt", "this firmware has no MQTT stack"},
+		{"air724ug", "open=767", "the module's own MQTT stack has failed 3 times in a row: "},
+		{"ec600", "open=3", "the module's own MQTT stack has failed 3 times in a row: "},
+		{"nt35e-q", "conn=2", "the module's own MQTT stack has failed 3 times in a row: "},
 	} {
-		t.Run(fault, func(t *testing.T) {
+		t.Run(tc.model+" "+tc.fault, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, modemsim.Config{Model: "air724ug", Baud: 460800, Faults: []string{fault}})
+			r := newRig(t, modemsim.Config{Model: tc.model, Baud: 460800, Faults: []string{tc.fault}})
 			r.start()
 			r.online()
 			s, err := r.status()
-			if err != nil || s.Path != "tcp" || !strings.HasPrefix(s.Reason, "path tcp: ") || !strings.Contains(s.Reason, why) {
+			if err != nil || s.Path != "tcp" || !strings.HasPrefix(s.Reason, "path tcp: ") || !strings.Contains(s.Reason, tc.why) {
 				t.Errorf("%v, path %s, reason %s", err, s.Path, s.Reason)
 			}
 			atCloud := newTally()
