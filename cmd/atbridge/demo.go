@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -114,7 +113,9 @@ func (d *demo) run(ctx context.Context, model, path string, length time.Duration
 	go func() { ended <- b.Run(running) }()
 	defer func() {
 		stop()
-		err = errors.Join(err, <-ended)
+		if why := <-ended; why != nil {
+			err = why // whatever else went wrong came of it
+		}
 	}()
 
 	house, err := dialLocal(ctx, b.LocalAddr())
