@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +24,11 @@ func newSimCmd(g *globals) *cobra.Command {
 		Short: "Run a simulated modem on a pseudo-terminal until stopped",
 		Long: `Run a simulated modem on a pseudo-terminal until stopped. It is wire-exact, paced to its baud rate, and connects
 to real brokers. It was written from documentation; what it shows is not what a real module has shown.
+
+Signals do to it what happens to a module:
+  USR1  its reset pin is pulled
+  USR2  it hangs: it takes bytes and answers nothing, until it is reset
+  ALRM  its cable is pulled and, a second later, plugged in again as another device; --link follows
 
 Faults:
 ` + faultList(),
@@ -79,13 +86,53 @@ func runSim(cmd *cobra.Command, cfg modemsim.Config, link string) error {
 		name = link + " (" + sim.Path() + ")"
 	}
 	out := cmd.OutOrStdout()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM)
+	defer signal.Stop(signals)
 	fmt.Fprintf(out, "%s on %s, %d baud, %v round trip, latency %s; Ctrl-C ends it\n", cfg.Model, name, cfg.Baud, cfg.RTT, cfg.Latency)
-	<-cmd.Context().Done()
+	if err := suffer(cmd, sim, signals, link); err != nil {
+		return errors.Join(err, sim.Close())
+	}
 	s := sim.Stats()
 	fmt.Fprintf(out, "%d bytes from the host, %d to it, %d commands, %d publishes (at most %d in flight), %d received\n",
 		s.FromHost, s.ToHost, s.Commands, s.Publishes, s.InFlightPeak, s.Received)
 	fmt.Fprintf(out, "pacing error %+.3f %%, idle turnaround %v\n", 100*s.PacingError, s.Turnaround.Round(time.Microsecond))
 	return sim.Close()
+}
+
+// suffer does to the module what the signals say, until the command ends.
+func suffer(cmd *cobra.Command, sim *modemsim.Sim, signals <-chan os.Signal, link string) error {
+	out := cmd.OutOrStdout()
+	var replug <-chan time.Time
+	for {
+		select {
+		case <-cmd.Context().Done():
+			return nil
+		case s := <-signals:
+			switch s {
+			case syscall.SIGUSR1:
+				sim.Reset()
+				fmt.Fprintln(out, "reset")
+			case syscall.SIGUSR2:
+				sim.Wedge()
+				fmt.Fprintln(out, "hangs")
+			default:
+				sim.Unplug()
+				replug = time.After(time.Second)
+				fmt.Fprintln(out, "unplugged")
+			}
+		case <-replug:
+			if err := sim.Replug(); err != nil {
+				return err
+			}
+			if link != "" {
+				if err := makeLink(sim.Path(), link); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintln(out, "plugged in again on", sim.Path())
+		}
+	}
 }
 
 // makeLink replaces a link that an earlier simulator has left, and nothing else.

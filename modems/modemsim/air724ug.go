@@ -76,6 +76,9 @@ func newAir724UG(d *dce) model {
 		boot:     m.boot,
 		banner:   m.banner,
 		drop:     m.luat.drop,
+		search:   m.search,
+		card:     m.changeCard,
+		hang:     m.mqtt.hang,
 	}
 }
 
@@ -193,9 +196,14 @@ func (m *air724ug) settings() map[string]command {
 		"+CGACT":   {read: m.actives, set: m.activate, test: "(0,1)"},
 		"+CGDCONT": {read: m.definitions, set: m.defineContext, test: `(1-15),"IP",,,(0-2),(0-4)`},
 		"+CGPADDR": {exec: func() reply { return m.address(&args{}) }, set: m.address, test: "(5)"},
-		"+CESQ":    m.bare(func() string { return "+CESQ: 99,99,255,255,19,51" }),
-		"+CBC":     m.bare(func() string { return "+CBC: 1,84,4014" }),
-		"+RESET":   {exec: func() reply { return reply{code: "OK", then: m.reboot} }},
+		"+CESQ": m.bare(func() string {
+			if m.uncovered {
+				return "+CESQ: 99,99,255,255,255,255"
+			}
+			return "+CESQ: 99,99,255,255,19,51"
+		}),
+		"+CBC":   m.bare(func() string { return "+CBC: 1,84,4014" }),
+		"+RESET": {exec: func() reply { return reply{code: "OK", then: m.reboot} }},
 		"+RSTSET": {exec: func() reply {
 			return reply{code: "OK", then: func() {
 				m.nvm.profile = factory()

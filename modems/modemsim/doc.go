@@ -37,8 +37,9 @@
 //	ec600.go, quectel_*.go              what is Quectel's
 //	air724ug.go, luat_*.go              what is AirM2M's
 //	mqttlink.go, stream.go, tls.go,
-//	faraway.go                          the way out: dial, TLS, MQTT packets, bytes, round-trip time
+//	reach.go, faraway.go                the way out: dial, TLS, MQTT packets, bytes, a cut, round-trip time
 //	fault.go                            every knob, with the sentence that explains it
+//	live.go                             what can happen to a module that runs
 //
 // A model is one file that registers itself in models (see ec600.go): an identity,
 // a table of commands, a boot sequence and the times of its fact sheet.
@@ -70,4 +71,10 @@
 // is refused there. Counts such as wedge=20 count publishes that the module accepted with
 // OK since Start, over all its reboots, so that a fault strikes once; what a socket was
 // given to send counts too.
+//
+// What is wrong from the start, or after so many publishes, is a knob; what happens now is a method of Sim: Reset,
+// Wedge, WedgeMQTT, LosePDP, SetCoverage, SetSIM, CutNetwork, SetBootBaud, Noise, Unplug, UnplugPower, Replug. A
+// reboot mends what it would mend on a desk: a hang, and a context that is up in name only; coverage, card and cable
+// stay as they are. Which commands a hung MQTT stack refuses is not known for any family: Quectel's and Lierda's
+// accept all of them here, and AirM2M's refuses to close.
 package modemsim

@@ -48,6 +48,9 @@ func newEC600(d *dce) model {
 		boot:     m.boot,
 		banner:   m.banner,
 		drop:     m.quectel.drop,
+		search:   m.search,
+		card:     m.changeCard,
+		hang:     m.hang,
 	}
 }
 

@@ -23,7 +23,7 @@ type general struct {
 	active map[int]bool // by AT+CGACT
 	first  int          // the context that comes with the attach
 	ready  []string     // what follows +CPIN: READY
-	noCard string       // what +CPIN: says without a SIM
+	noCard string       // what +CPIN: says without a SIM; nothing: no such URC is known
 	onLoss func()       // the network is gone: contexts and connections with it
 	onFind func()       // it is there
 }
@@ -244,7 +244,9 @@ func (g *general) sayPIN() {
 		g.urc("+CPIN: READY")
 		g.simReady()
 	case 10:
-		g.urc("+CPIN: " + g.noCard)
+		if g.noCard != "" {
+			g.urc("+CPIN: " + g.noCard)
+		}
 	case 11:
 		g.urc("+CPIN: SIM PIN")
 	case 12:
@@ -273,6 +275,10 @@ func (g *general) clockSet(a *args) reply {
 }
 
 func (g *general) signal() reply {
-	g.info("+CSQ: %d,99", g.f.csq)
+	csq := g.f.csq
+	if g.uncovered {
+		csq = 99
+	}
+	g.info("+CSQ: %d,99", csq)
 	return okay
 }

@@ -152,6 +152,14 @@ func (l *lierda) open(a *args) reply {
 	})
 }
 
+// async shadows dce's for a stack that may hang: it accepts, and does nothing.
+func (l *lierda) async(prefix string, start func()) reply {
+	if l.stuck {
+		return okay
+	}
+	return l.dce.async(prefix, start)
+}
+
 func (l *lierda) dial() {
 	switch {
 	case l.link != nil:
@@ -161,6 +169,9 @@ func (l *lierda) dial() {
 		return
 	case !l.registered() || !l.contextActive(1):
 		l.opened(3)
+		return
+	case l.stale:
+		l.opened(1)
 		return
 	}
 	var config *tls.Config
@@ -314,7 +325,7 @@ func (l *lierda) refused(result, code int) {
 
 // lost ends a connection that the host did not want to end.
 func (l *lierda) lost(stats int) {
-	if l.link == nil {
+	if l.link == nil || l.stuck {
 		return
 	}
 	if l.f.failInflight {

@@ -61,8 +61,9 @@ type dce struct {
 	prompts   int
 
 	off, wedged bool
-	muteURC     func(line string) bool // which URCs do not belong on this port
-	cacheURC    bool                   // all are held back (AT manual V1.1, 4.3.9)
+	ailing
+	muteURC  func(line string) bool // which URCs do not belong on this port
+	cacheURC bool                   // all are held back (AT manual V1.1, 4.3.9)
 }
 
 // phase is a data phase: want bytes that are no command, whatever they look like.
@@ -144,7 +145,7 @@ func (d *dce) powerUp(delay time.Duration) {
 func (d *dce) halt() {
 	d.model.drop()
 	d.timers, d.held, d.line, d.echoed, d.rest, d.chain, d.infos, d.thens = nil, nil, nil, nil, nil, nil, nil, nil
-	d.phase, d.early, d.ending = nil, "", nil
+	d.phase, d.early, d.ending, d.ailing = nil, "", nil, d.rebooted()
 	d.owing, d.busy, d.tooLong, d.afterCR, d.answered, d.draining, d.wedged = false, false, false, false, false, false, false
 }
 
@@ -164,6 +165,9 @@ func (d *dce) adoptRate() {
 
 // receive takes a piece of the RX line.
 func (d *dce) receive(p piece) {
+	if d.frozen {
+		return
+	}
 	d.dropChunk = false
 	for i, b := range p.data {
 		d.advance(p.at(i))

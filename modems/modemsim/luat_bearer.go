@@ -135,7 +135,7 @@ func (l *luat) stateLine(state string) string {
 // cipshut takes every connection down with the bearer, in silence.
 func (l *luat) cipshut() reply {
 	l.drop()
-	l.ip = ipInitial
+	l.ip, l.stale = ipInitial, false
 	if l.f.shutPlain {
 		return okay
 	}
@@ -164,7 +164,7 @@ func (l *luat) deactivated(line string) {
 
 // usable reports whether anything can be dialled.
 func (l *luat) usable() bool {
-	drifted := l.f.pdpDrift && l.sim.count.reboots.Load() == 0
+	drifted := l.stale || l.f.pdpDrift && l.sim.count.reboots.Load() == 0
 	return l.registered() && l.ip != ipDeact && !drifted
 }
 

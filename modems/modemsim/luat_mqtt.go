@@ -157,6 +157,14 @@ func (m *luatMQTT) mipstart(a *args, secure bool) reply {
 	})
 }
 
+// accepted shadows luat's for a stack that may hang: it accepts, and does nothing.
+func (m *luatMQTT) accepted(start func()) reply {
+	if m.stuck {
+		return okay
+	}
+	return m.luat.accepted(start)
+}
+
 func (m *luatMQTT) dial(l *link, host string, port int, secure, fail bool) {
 	config, err := m.tlsOf(sslMQTT, host)
 	if !secure {
@@ -275,8 +283,11 @@ func (m *luatMQTT) mqttstatu() reply {
 }
 
 func (m *luatMQTT) mdisconnect() reply {
-	if m.status != mqttOnline {
+	switch {
+	case m.status != mqttOnline:
 		return failed
+	case m.stuck:
+		return opFailed
 	}
 	m.send(packets.NewControlPacket(packets.Disconnect))
 	m.cancel(m.pinging)
@@ -288,6 +299,8 @@ func (m *luatMQTT) mdisconnect() reply {
 func (m *luatMQTT) mipclose() reply {
 	r := okay
 	switch {
+	case m.stuck:
+		return opFailed
 	case m.link != nil && m.f.ownClosed:
 		r.then = func() { m.urc(m.closedLine()) }
 	case m.link != nil, m.orphan, m.f.closeIdle == "0":
@@ -309,7 +322,7 @@ func (m *luatMQTT) closedLine() string {
 
 // lost ends a link that the host did not want to end.
 func (m *luatMQTT) lost() {
-	if m.link == nil {
+	if m.link == nil || m.stuck {
 		return
 	}
 	wanted := m.leaving

@@ -293,7 +293,7 @@ func (s *luatSockets) cipsend(a *args) reply {
 // sentAll answers for n bytes that have been taken.
 func (s *luatSockets) sentAll(c *luatSocket, n int) reply {
 	c.sent += n
-	if !s.hole {
+	if !s.hole && !c.link.path.dead.Load() {
 		c.arrived += n
 	}
 	r := reply{code: s.line(c, "SEND OK"), then: func() {

@@ -26,6 +26,7 @@ type link struct {
 	ctx      context.Context
 	end      context.CancelFunc
 	conn     net.Conn
+	path     *pathConn // what conn goes over
 	out      chan []byte
 }
 
@@ -65,6 +66,9 @@ func (l *link) connect(ctx context.Context, address string, config *tls.Config) 
 	if real, mapped := s.cfg.Map[address]; mapped {
 		address = real
 	}
+	if err := s.reach.wait(ctx); err != nil {
+		return nil, err
+	}
 	conn, err := new(net.Dialer).DialContext(ctx, l.network, address)
 	if err != nil {
 		return nil, err
@@ -74,6 +78,8 @@ func (l *link) connect(ctx context.Context, address string, config *tls.Config) 
 			return nil, err
 		}
 	}
+	l.path = s.reach.over(conn)
+	conn = l.path
 	if config == nil {
 		return conn, nil
 	}

@@ -42,7 +42,7 @@ func (g *general) register() {
 	switch {
 	case g.fun != 1 || g.simError() != 0 || g.radio.manual:
 		stat = 0
-	case g.f.noReg || g.now.Before(g.radio.searching.Add(g.f.regDelay)):
+	case g.f.noReg || g.uncovered || g.now.Before(g.radio.searching.Add(g.f.regDelay)):
 		stat = 2
 	case g.f.denied:
 		stat = 3
@@ -56,6 +56,7 @@ func (g *general) register() {
 		g.tellRegistration(name, i)
 	}
 	if lost {
+		g.stale = false
 		clear(g.active)
 		g.onLoss()
 	}
@@ -163,6 +164,7 @@ func (g *general) attach(a *args) reply {
 		g.tellRegistration("+CGREG", 1)
 		g.tellRegistration("+CEREG", 2)
 		if detach {
+			g.stale = false
 			clear(g.active)
 			g.onLoss()
 		}
@@ -225,6 +227,7 @@ func (g *general) activate(a *args) reply {
 		return cme(30)
 	}
 	g.active[cid] = state == 1
+	g.stale = g.stale && state == 1
 	return okay
 }
 

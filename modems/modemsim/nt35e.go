@@ -50,12 +50,20 @@ func (m *nt35e) commands() map[string]command {
 	card := func(name string) command {
 		return command{test: noText, exec: m.withSIM(func() reply { m.info(name+": %s", m.id.iccid); return okay })}
 	}
+	reboots := func() reply { return reply{code: "OK", then: func() { m.after(0, m.reboot) }} }
 	return map[string]command{
 		"+LGMR":    line("%s", func() string { return m.id.revision }),
 		"+LGSN":    {set: func(*args) reply { m.info("+LGSN: %s", m.id.imei); return okay }},
 		"+LCCID":   card("+LCCID"),
 		"+ECICCID": card("+ECICCID"),
-		"+REBOOT":  {exec: func() reply { return reply{code: "OK", then: func() { m.after(0, m.reboot) }} }},
+		"+REBOOT":  {exec: reboots},
+		"+ECRST":   {exec: reboots}, // of the base
+		"+CFUN": {read: m.funRead, test: "(0,1,3,4,5),(0,1)", set: func(a *args) reply {
+			if a.raw == "0,1" { // what drivers in the field reboot it with
+				return reboots()
+			}
+			return m.funSet(a)
+		}},
 	}
 }
 
@@ -78,6 +86,7 @@ func newNT35E(d *dce) model {
 	if d.f.qiactError {
 		m.first = 0 // not even the attach brings one up
 	}
+	m.noCard = ""
 	d.discipline.eatLF = true // drivers end every line with CR LF
 	l := newLierda(m.general)
 	return model{
@@ -86,6 +95,9 @@ func newNT35E(d *dce) model {
 		boot:     m.search,
 		banner:   m.banner,
 		drop:     l.unlink,
+		search:   m.search,
+		card:     m.changeCard,
+		hang:     l.hang,
 	}
 }
 
@@ -98,5 +110,8 @@ func newNT35EQ(d *dce) model {
 		boot:     m.search,
 		banner:   m.banner,
 		drop:     q.drop,
+		search:   m.search,
+		card:     m.changeCard,
+		hang:     q.hang,
 	}
 }

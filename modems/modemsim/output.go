@@ -164,7 +164,7 @@ func (d *dce) urc(line string) { d.unsolicited(d.space(line)) }
 
 // unsolicited is urc for a line that holds what is not ours to format.
 func (d *dce) unsolicited(line string) {
-	if d.muteURC != nil && d.muteURC(line) {
+	if d.hushed(line) || d.muteURC != nil && d.muteURC(line) {
 		return
 	}
 	d.raw(d.frame(line))

@@ -57,16 +57,15 @@ func step(baud int) int {
 const fifo = 64
 
 // read moves what the host wrote to receive, each chunk stamped with its arrival.
-func (s *Sim) read(out chan<- chunk) {
-	defer close(out)
+func (s *Sim) read(from *pty) {
 	for {
 		buf := make([]byte, max(fifo, step(int(s.baud.Load()))))
-		n, err := s.pty.master.Read(buf)
+		n, err := from.master.Read(buf)
 		if err != nil {
-			return
+			return // unplugged
 		}
 		select {
-		case out <- chunk{buf[:n], time.Now()}:
+		case s.chunks <- chunk{buf[:n], time.Now()}:
 		case <-s.done:
 			return
 		}
@@ -75,12 +74,18 @@ func (s *Sim) read(out chan<- chunk) {
 
 // receive is the RX line. A chunk starts when it arrived or when the line is free,
 // whichever is later, and its bytes reach the module when they are due.
-func (s *Sim) receive(in <-chan chunk) {
+func (s *Sim) receive() {
 	sl := newSleeper()
 	defer sl.close()
 	noise := s.random(1)
 	var free time.Time
-	for c := range in {
+	for {
+		var c chunk
+		select {
+		case c = <-s.chunks:
+		case <-s.done:
+			return
+		}
 		baud := int(s.baud.Load())
 		s.distort(c.data, baud, noise)
 		at := later(free, c.at)
@@ -148,8 +153,9 @@ func (s *Sim) put(data []byte) {
 	if s.count.deaf.Load() {
 		wait = time.Millisecond
 	}
-	s.pty.master.SetWriteDeadline(time.Now().Add(wait))
-	n, err := s.pty.master.Write(data)
+	to := s.pty.Load().master
+	to.SetWriteDeadline(time.Now().Add(wait))
+	n, err := to.Write(data)
 	s.count.toHost.Add(int64(n))
 	s.count.overruns.Add(int64(len(data) - n))
 	s.count.deaf.Store(err != nil)
@@ -160,7 +166,7 @@ func (s *Sim) put(data []byte) {
 func (s *Sim) distort(p []byte, baud int, noise *rand.Rand) {
 	wrong := false
 	if baud > 0 {
-		host := s.pty.hostSpeed()
+		host := s.pty.Load().hostSpeed()
 		wrong = host != 0 && host != baud
 	}
 	for i := range p {

@@ -14,9 +14,8 @@ import (
 type pty struct {
 	path   string
 	master *os.File // non-blocking, so os.File parks its goroutines in the poller
-	slave  int      // only for ioctl; closed after every goroutine has ended
-	hangup sync.Once
-	closed sync.Once
+	slave  int      // only for ioctl; -1 once it is closed
+	mu     sync.Mutex
 }
 
 func openPTY(baud int) (*pty, error) {
@@ -86,6 +85,8 @@ func makeRaw(fd, baud int) error {
 
 // hostSpeed returns the rate that the host has set on its end, 0 if it cannot be known.
 func (p *pty) hostSpeed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	t, err := unix.IoctlGetTermios(p.slave, unix.TCGETS2)
 	if err != nil {
 		return 0
@@ -93,12 +94,15 @@ func (p *pty) hostSpeed() int {
 	return int(t.Ospeed)
 }
 
-// hangUp closes the master: readers and writers of either end are woken with an error.
-func (p *pty) hangUp() { p.hangup.Do(func() { p.master.Close() }) }
-
-func (p *pty) close() (err error) {
-	p.closed.Do(func() { err = unix.Close(p.slave) })
-	return err
+// unplug closes both ends: whoever reads or writes is woken with an error.
+func (p *pty) unplug() {
+	p.master.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.slave >= 0 {
+		unix.Close(p.slave)
+		p.slave = -1
+	}
 }
 
 // sleeper sleeps until a moment, exactly: a timerfd in the poller wakes within some

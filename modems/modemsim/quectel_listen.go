@@ -34,7 +34,7 @@ func (s *sockets) listen(c *socket, l *link) {
 					return
 				}
 			}
-			if !sim.post(sim.events, func(*dce) { s.incoming(c, l, conn) }) {
+			if !sim.post(sim.events, func(*dce) { s.incoming(c, l, sim.reach.over(conn)) }) {
 				conn.Close()
 				return
 			}
@@ -43,7 +43,7 @@ func (s *sockets) listen(c *socket, l *link) {
 }
 
 // incoming gives a connection the highest id that is free; when there is none it is turned away.
-func (s *sockets) incoming(c *socket, l *link, conn net.Conn) {
+func (s *sockets) incoming(c *socket, l *link, conn *pathConn) {
 	if c.link != l || c.hole {
 		conn.Close()
 		return
@@ -58,7 +58,7 @@ func (s *sockets) incoming(c *socket, l *link, conn net.Conn) {
 		n.ip = host
 		n.rport, _ = strconv.Atoi(port)
 		n.link = newLink(s.sim)
-		n.link.conn = conn
+		n.link.conn, n.link.path = conn, conn
 		s.urc(fmt.Sprintf(`+QIURC: "incoming",%d,%d,"%s",%s`, n.id, c.id, host, port))
 		s.converse(n, n.link)
 		return

@@ -79,7 +79,7 @@ func (q *quectel) qmtopen(a *args) reply {
 	if !a.end() {
 		return failed
 	}
-	return q.async(fmt.Sprintf("+QMTOPEN: %d,", c.i), func() {
+	return c.begins(fmt.Sprintf("+QMTOPEN: %d,", c.i), func() {
 		if c.state != clientClosed {
 			q.result(fmt.Sprintf("+QMTOPEN: %d,2", c.i)) // occupied (seen after a host restarted)
 			return
@@ -87,6 +87,14 @@ func (q *quectel) qmtopen(a *args) reply {
 		c.state, c.host, c.port = clientOpening, host, port
 		q.after(q.between(q.lat.open, 5*q.lat.open), c.dial)
 	})
+}
+
+// begins is async for a stack that may hang: it accepts, and does nothing.
+func (c *client) begins(prefix string, start func()) reply {
+	if c.q.stuck {
+		return okay
+	}
+	return c.q.async(prefix, start)
 }
 
 func (c *client) dial() {
@@ -102,7 +110,7 @@ func (c *client) dial() {
 	case !q.registered() || q.f.qiactError || q.nvm.contexts[cid] == nil:
 		c.opened(3)
 		return
-	case q.f.pdpDrift && q.sim.count.reboots.Load() == 0:
+	case q.drifted():
 		c.opened(-1)
 		return
 	}
@@ -174,7 +182,7 @@ func (q *quectel) qmtclose(a *args) reply {
 	if c.state == clientClosed {
 		result = q.f.closeIdle
 	}
-	return q.async(fmt.Sprintf("+QMTCLOSE: %d,", c.i), func() {
+	return c.begins(fmt.Sprintf("+QMTCLOSE: %d,", c.i), func() {
 		c.unlink()
 		q.after(q.f.lateClose, func() { q.result(fmt.Sprintf("+QMTCLOSE: %d,%s", c.i, result)) })
 	})
@@ -204,7 +212,7 @@ func (q *quectel) qmtconn(a *args) reply {
 		return failed
 	}
 	c.state = clientConnect
-	return q.async(fmt.Sprintf("+QMTCONN: %d,", c.i), func() {
+	return c.begins(fmt.Sprintf("+QMTCONN: %d,", c.i), func() {
 		q.after(q.lat.conn, func() { c.connect(id, user, pass) })
 	})
 }
@@ -275,7 +283,7 @@ func (q *quectel) qmtdisc(a *args) reply {
 	if !a.end() || c.state != clientConnected {
 		return failed
 	}
-	return q.async(fmt.Sprintf("+QMTDISC: %d,", c.i), func() {
+	return c.begins(fmt.Sprintf("+QMTDISC: %d,", c.i), func() {
 		c.send(packets.NewControlPacket(packets.Disconnect))
 		c.unlink()
 		q.result(fmt.Sprintf("+QMTDISC: %d,0", c.i))
@@ -308,6 +316,9 @@ func (c *client) alive() {
 // lost ends a connection that the host did not want to end.
 func (c *client) lost(cause int) {
 	q := c.q
+	if q.stuck {
+		return
+	}
 	if q.f.failInflight {
 		for _, x := range c.sorted() {
 			if x.name == q.publishes() {

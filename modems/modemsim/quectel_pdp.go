@@ -116,6 +116,7 @@ func (q *quectel) qideact(a *args) reply {
 		return q.tcp(tcpInvalid)
 	}
 	delete(q.pdp, cid)
+	q.stale = false
 	q.contextLost(cid)
 	return q.tcp(tcpOK)
 }

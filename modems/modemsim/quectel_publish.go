@@ -123,7 +123,7 @@ func (c *client) request(a *args, name string, id uint16, p packets.ControlPacke
 	}
 	x := &exchange{name: name, id: id, packet: p}
 	c.inFlight[id] = x // taken from now on
-	return c.q.async(fmt.Sprintf("%s: %d,%d,", name, c.i, id), func() {
+	return c.begins(fmt.Sprintf("%s: %d,%d,", name, c.i, id), func() {
 		c.q.after(c.q.lat.sub, func() {
 			if c.inFlight[id] == x {
 				c.begin(x)
@@ -191,7 +191,7 @@ func (q *quectel) qmtpub(a *args) reply {
 		}
 		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 		p.Qos, p.Retain, p.TopicName, p.MessageID, p.Payload = byte(qos), retain == 1, topic, id, data
-		return q.async(fmt.Sprintf("%s: %d,%d,", q.publishes(), c.i, id), func() { c.publish(p) })
+		return c.begins(fmt.Sprintf("%s: %d,%d,", q.publishes(), c.i, id), func() { c.publish(p) })
 	}
 	return q.prompted(ask)
 }

@@ -96,6 +96,7 @@ func (c *socket) acknowledged(n int) {
 // acked is a connection that tells the module when the other side must have what was written.
 type acked struct {
 	net.Conn
+	far  *farConn // nil: it is near
 	link *link
 	told func(n int)
 }
@@ -104,17 +105,21 @@ type acked struct {
 const narrow = 4096
 
 func newAcked(l *link, told func(n int)) *acked {
-	if tcp, plain := l.conn.(*net.TCPConn); plain {
-		tcp.SetWriteBuffer(narrow) // without it the module only seems to have more room
+	a := &acked{Conn: l.conn, link: l, told: told}
+	switch way := l.path.Conn.(type) {
+	case *net.TCPConn:
+		way.SetWriteBuffer(narrow) // without it the module only seems to have more room
+	case *farConn:
+		a.far = way
 	}
-	return &acked{Conn: l.conn, link: l, told: told}
+	return a
 }
 
 func (a *acked) Write(p []byte) (int, error) {
 	n, err := a.Conn.Write(p)
 	at := time.Now()
-	if far, is := a.Conn.(*farConn); is {
-		at = far.free.Add(2 * far.half)
+	if a.far != nil {
+		at = a.far.free.Add(2 * a.far.half)
 	}
 	s := a.link.sim
 	s.post(s.events, func(d *dce) {

@@ -144,8 +144,8 @@ func (s *sockets) open(c *socket, l *link) {
 	}
 }
 
-// drifted is the fault pdp-drift: the context is up in name only.
-func (s *sockets) drifted() bool { return s.f.pdpDrift && s.sim.count.reboots.Load() == 0 }
+// drifted reports whether the context is up in name only.
+func (q *quectel) drifted() bool { return q.stale || q.f.pdpDrift && q.sim.count.reboots.Load() == 0 }
 
 func (s *sockets) dial(c *socket, l *link) {
 	l.network = strings.ToLower(c.service)

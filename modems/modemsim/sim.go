@@ -31,15 +31,18 @@ type Config struct {
 type Sim struct {
 	cfg    Config
 	faults faults
-	pty    *pty
+	pty    atomic.Pointer[pty] // Replug brings another one
+	plug   sync.Mutex          // guards the change of pty against Close
+	reach  *reach
 	log    *slog.Logger
 
 	baud   atomic.Int64 // of the module's UART; transmit changes it when the OK of AT+IPR has passed
 	rx     chan piece
 	tx     chan segment
 	events chan func(*dce) // from the network; held back while the TX line is congested
-	calls  chan func(*dce) // from Inject and Reset; never held back
+	calls  chan func(*dce) // from Inject and what else happens to a running module; never held back
 	taps   chan tapped
+	chunks chan chunk
 	ctx    context.Context // ends with Close
 	end    context.CancelFunc
 	done   <-chan struct{} // of ctx
@@ -86,14 +89,16 @@ func Start(cfg Config) (*Sim, error) {
 	s := &Sim{
 		cfg:    cfg,
 		faults: f,
-		pty:    pty,
+		reach:  newReach(),
 		log:    cfg.Log,
 		rx:     make(chan piece),
 		tx:     make(chan segment),
 		events: make(chan func(*dce)),
 		calls:  make(chan func(*dce)),
 		taps:   make(chan tapped, 256),
+		chunks: make(chan chunk, 4),
 	}
+	s.pty.Store(pty)
 	s.ctx, s.end = context.WithCancel(context.Background())
 	s.done = s.ctx.Done()
 	if s.log == nil {
@@ -104,9 +109,8 @@ func Start(cfg Config) (*Sim, error) {
 		s.baud.Store(int64(f.wrongBaud))
 	}
 	d := newDCE(s, build)
-	chunks := make(chan chunk, 4)
-	s.wg.Go(func() { s.read(chunks) })
-	s.wg.Go(func() { s.receive(chunks) })
+	s.wg.Go(func() { s.read(pty) })
+	s.wg.Go(s.receive)
 	s.wg.Go(s.transmit)
 	s.wg.Go(func() { s.run(d) })
 	if cfg.Wire != nil {
@@ -116,27 +120,21 @@ func Start(cfg Config) (*Sim, error) {
 }
 
 // Path returns the device that the host opens, such as /dev/pts/7.
-func (s *Sim) Path() string { return s.pty.path }
-
-// Unplug pulls the cable: the host sees a hang-up. The module lives on, unreachable.
-func (s *Sim) Unplug() { s.pty.hangUp() }
+func (s *Sim) Path() string { return s.pty.Load().path }
 
 // Inject makes the module print an unsolicited result code as soon as it may.
 func (s *Sim) Inject(line string) {
 	s.post(s.calls, func(d *dce) { d.unsolicited(line) })
 }
 
-// Reset is the module's reset pin: it reboots at once, whatever state it is in.
-func (s *Sim) Reset() {
-	s.post(s.calls, func(d *dce) { d.reboot() })
-}
-
 // Close ends the module, its connections and every goroutine.
 func (s *Sim) Close() error {
 	s.end()
-	s.pty.hangUp()
+	s.plug.Lock()
+	defer s.plug.Unlock()
+	s.Unplug()
 	s.wg.Wait()
-	return s.pty.close()
+	return nil
 }
 
 // Models lists the modules that can be simulated.
@@ -186,11 +184,14 @@ func (s *Sim) run(d *dce) {
 		if len(d.out) > 0 {
 			out, head = s.tx, d.out[0]
 		}
-		if d.busy {
+		if d.busy && !d.frozen {
 			rx = nil // a command is running: what the host sends waits (TCP/IP AN V1.2, 2.2.2)
 		}
 		if d.backlog > congested || d.phase != nil && d.heldBack() > congested {
 			events = nil
+		}
+		if d.frozen {
+			due, events = nil, nil
 		}
 		select {
 		case p := <-rx:

@@ -15,6 +15,9 @@ type model struct {
 	boot     func()  // the radio starts
 	banner   func()  // prints what a module prints at power-on
 	drop     func()  // lets go of every connection, without a word on the line
+	search   func()  // looks for the network anew
+	card     func()  // the SIM card was pulled or put back
+	hang     func()  // the MQTT stack stops where it is
 }
 
 var models = map[string]func(*dce) model{}
