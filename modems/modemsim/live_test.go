@@ -56,6 +56,7 @@ func TestWedgeMQTT(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	h := start(t, Config{Map: f.mapped(), Faults: []string{"echo=off"}})
+	h.ask(`AT+QMTCFG="timeout",0,1,0,0`, isOK) // one that is well would say so after a second
 	f.online(h)
 	h.offer(1, 1, "t", "x")
 	h.expect(isOK)
@@ -71,7 +72,7 @@ func TestWedgeMQTT(t *testing.T) {
 	h.ask("AT+QMTCLOSE=0", isOK)
 	h.ask(`AT+QMTOPEN=0,"broker",1883`, isOK)
 	h.ask("AT+QIDEACT=1", isOK)
-	h.silent(while)
+	h.silent(1200 * time.Millisecond)
 	f.unheard(while)
 	h.ask("AT+QMTCONN?", urc("+QMTCONN: 0,3")+isOK)
 	h.ask("AT+CSQ", urc("+CSQ: 28,99")+isOK)
@@ -313,8 +314,12 @@ func TestReplug(t *testing.T) {
 	h.sim.UnplugPower()
 	f.gone()
 	h.sim.Reset() // of no use without power
+	h.sim.Reset()
 	replug()
 	h.expect(banner)
+	if n := h.sim.Stats().Reboots; n != 1 {
+		t.Errorf("%d reboots", n)
+	}
 	h.ask("AT", isOK)
 	replug() // without having been unplugged first
 	h.ask("AT", isOK)
