@@ -31,6 +31,7 @@ type Config struct {
 
 	Changed  func(s State, reason string) // told of every change of state; must not block
 	Progress func()                       // told whenever the supervisor or a pump gets on; feeds a watchdog
+	Alive    time.Duration                // how often, at least, an idle bridge shows it; 0: every 30 s
 }
 
 // ModemConfig says how to get at the modem.
@@ -42,6 +43,10 @@ type ModemConfig struct {
 	// Search looks for the baud rate of a port that Open has given, after nothing on it has answered; nil: it is not
 	// searched for.
 	Search func(ctx context.Context, port io.ReadWriteCloser, say func(string)) error
+
+	// Reset pulls the reset line, or cuts the power, while the port is closed; nil: there is no such way.
+	Reset            func(context.Context) error
+	MaxResetsPerHour int // of restarts by command and resets together
 }
 
 // Target is where messages go.
@@ -62,10 +67,12 @@ type Bridge struct {
 	down     atomic.Pointer[Routes]
 	replaced chan struct{} // holds a token after SetRoutes
 	backoff  backoff
-	paths    paths  // only the supervisor touches it
-	lastPath string // of the session before; only the supervisor touches it
-	silent   bool   // nothing has answered on the port; only the supervisor touches it
-	attached string // the file that says: a modem is attached and was not yet let go in order
+	ladder   ladder
+	online   time.Time // when the last session began; zero: none since the last failure. Only the supervisor touches it
+	paths    paths     // only the supervisor touches it
+	lastPath string    // of the session before; only the supervisor touches it
+	silent   bool      // nothing has answered on the port; only the supervisor touches it
+	attached string    // the file that says: a modem is attached and was not yet let go in order
 
 	mu     sync.Mutex
 	state  State
@@ -76,6 +83,10 @@ type Bridge struct {
 	modem  *modems.Modem // nil: none is attached
 	line   LineStatus    // of the modems that were attached before
 
+	recovery recovery
+
+	inFlight atomic.Int64 // publishes whose acknowledgement is awaited
+
 	upAccepted, upDelivered, downReceived, downDelivered, sessions, switches, recoveries atomic.Uint64
 }
 
@@ -85,6 +96,9 @@ func New(cfg Config) (*Bridge, error) {
 	b.up.Store(&cfg.Up)
 	b.down.Store(&Routes{})
 	b.replaced = make(chan struct{}, 1)
+	if m := cfg.Modem; m != nil {
+		b.ladder = ladder{hasReset: m.Reset != nil, perHour: m.MaxResetsPerHour}
+	}
 	b.paths = paths{mode: cfg.Path, hold: nativeHold}
 	var err error
 	if b.outbox, err = OpenOutbox(cfg.Queue); err != nil {

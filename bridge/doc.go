@@ -37,10 +37,14 @@
 // # The one loop that reconnects
 //
 // supervise.go: open the port, attach, go online, dial, run; when something ends, back off and begin where it broke.
-// Nothing else in the program retries a connection.
+// Nothing else in the program retries a connection. Where trying again does not help, ladder.go says what is next: the
+// PDP context anew, a restart by command, the reset line, and then retries alone for a while. How far an attempt came
+// decides where on the ladder it begins: a modem that answers nothing is reset at once, a broker that says no never is the
+// modem's fault. probe.go asks an idle modem now and then, and a silent one soon, where acknowledgements are due.
 //
 //	bridge.go      Bridge: what it is made of, and its life
-//	supervise.go   the loop; backoff.go: its patience
+//	supervise.go   the loop; backoff.go: its patience; ladder.go: what helps where patience does not
+//	serve.go       one session, from the dial to its end; probe.go: does the modem still answer?
 //	path.go        who encodes MQTT: the module, or this program over the module's socket
 //	pump.go        the two pumps
 //	route.go       topic rules, pure

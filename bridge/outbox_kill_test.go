@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/atbridge/atbridge/modems"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // childDir tells the test binary to be the process that is killed.
@@ -24,6 +25,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		putUntilKilled(dir)
 	}
+	modemtest.SideBySide(16)
 	os.Exit(m.Run())
 }
 

@@ -60,6 +60,7 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 		switch {
 		case err == nil:
 			refusals = 0
+			b.inFlight.Add(1)
 			inFlight <- sent{e, r}
 			continue
 		case errors.Is(err, modems.ErrMessage) && other:
@@ -72,7 +73,7 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 			refusals++
 			b.log.Warn("the module refused a message; it is tried again", "id", e.ID(), "topic", m.Topic, "why", err)
 			err = e.Undelivered()
-			pause(ctx, time.Duration(refusals)*time.Second)
+			pauseFor(ctx, time.Duration(refusals)*time.Second)
 		default:
 			return errors.Join(e.Undelivered(), err)
 		}
@@ -82,8 +83,8 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 	}
 }
 
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
+// pauseFor waits for d, or until ctx ends.
+func pauseFor(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -102,6 +103,7 @@ func (b *Bridge) collect(ctx context.Context, s modems.Session, inFlight <-chan 
 	var failed error
 	for f := range inFlight {
 		outcome := f.receipt.Wait(patient)
+		b.inFlight.Add(-1)
 		var err error
 		if outcome == modems.Acked {
 			err = f.entry.Delivered()

@@ -33,6 +33,14 @@ type Status struct {
 	Queue    QueueStatus   `json:"queue"`
 	Counters CounterStatus `json:"counters"`
 	Line     LineStatus    `json:"line"`
+
+	Recovery map[string]RungStatus `json:"recovery"` // by rung of the ladder: retry, pdp, restart, reset, pause
+}
+
+// RungStatus is what one rung of the recovery ladder has cost.
+type RungStatus struct {
+	Times   uint64  `json:"times"`
+	Seconds float64 `json:"seconds"` // until the next rung, or until online
 }
 
 type ModemStatus struct {
@@ -73,7 +81,7 @@ type CounterStatus struct {
 	DownDelivered uint64 `json:"down_delivered"`
 	Sessions      uint64 `json:"sessions"`
 	PathSwitches  uint64 `json:"path_switches"`
-	Recoveries    uint64 `json:"recoveries"`
+	Recoveries    uint64 `json:"recoveries"` // online again after a failure
 }
 
 type LineStatus struct {
@@ -111,6 +119,10 @@ func (b *Bridge) Status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := Status{State: b.state, Path: b.path, Reason: b.reason, Since: b.since, Cloud: b.cloud, Line: b.line}
+	s.Recovery = map[string]RungStatus{}
+	for r, c := range b.recovery.counts {
+		s.Recovery[rung(r).String()] = RungStatus{c.times, c.took.Seconds()}
+	}
 	if b.cfg.Modem != nil {
 		s.Modem.Port = b.cfg.Modem.Port
 	}

@@ -66,8 +66,8 @@ func (c *cloud) all() []string {
 	return append([]string(nil), c.got...)
 }
 
-// overModem is a bridge over a simulated modem, and its local broker's way in.
-func overModem(t *testing.T, sim modemsim.Config, keepAlive time.Duration, to *cloud) *Bridge {
+// overModem is a bridge over a simulated modem. Each of change may alter its configuration.
+func overModem(t *testing.T, sim modemsim.Config, keepAlive time.Duration, to *cloud, change ...func(*Config, *modemsim.Sim)) *Bridge {
 	t.Helper()
 	s, err := modemsim.Start(sim)
 	if err != nil {
@@ -76,7 +76,7 @@ func overModem(t *testing.T, sim modemsim.Config, keepAlive time.Duration, to *c
 	t.Cleanup(func() { s.Close() })
 	host, number, _ := net.SplitHostPort(to.addr)
 	port, _ := strconv.Atoi(number)
-	b, err := New(Config{
+	cfg := Config{
 		Path: "auto",
 		Up:   Routes{{From: "#", To: "#", QoS: 1}},
 		Target: func(modems.Identity) (Target, error) {
@@ -89,7 +89,11 @@ func overModem(t *testing.T, sim modemsim.Config, keepAlive time.Duration, to *c
 			p, err := os.OpenFile(s.Path(), os.O_RDWR|syscall.O_NOCTTY, 0)
 			return p, "", err
 		}},
-	})
+	}
+	for _, f := range change {
+		f(&cfg, s)
+	}
+	b, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

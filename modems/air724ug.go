@@ -27,11 +27,11 @@ func init() {
 		Messages: "+MSUB:",
 		Grammar:  luatGrammar(),
 		Probe:    luatProbe,
-		Activate: luatActivate,
-		ICCID:    luatICCID,
-		Socket:   luatSockets{},
-		HasMQTT:  atcmd.Exec("+MQTTSTATU"),
-		MQTT:     luatMQTT{payload: 2384, window: 1}, // MPUB since V838; PUBACK bears no packet identifier
+		Activate: luatActivate, Deactivate: luatShut,
+		ICCID:   luatICCID,
+		Socket:  luatSockets{},
+		HasMQTT: atcmd.Exec("+MQTTSTATU"),
+		MQTT:    luatMQTT{payload: 2384, window: 1}, // MPUB since V838; PUBACK bears no packet identifier
 
 		Disruptive: []string{"+REBOOT", "+RESET", "+MIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT",
 			"+CIPSTART", "+CIPCLOSE", "+CIPSHUT", "+CIPSEND", "+CIPMUX", "+CIPMODE", "+CSTT", "+CIICR"},

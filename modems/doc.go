@@ -57,6 +57,7 @@
 //	modem.go, startup.go  Modem and Attach
 //	router.go             URCs to whom they concern
 //	online.go, simcard.go, network.go   SIM, registration, signal, PDP context
+//	recovery.go           what is done to a modem that hangs
 //	send.go               commands typed by people, and which of them are refused
 //	ec600.go, quectel_*.go     Quectel EC600, and what the family shares
 //	air724ug.go, luat_*.go     AirM2M Air724UG

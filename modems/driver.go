@@ -45,6 +45,12 @@ type Driver struct {
 	// Activate brings up the PDP context and returns its address; nil: +CGDCONT, +CGACT, +CGPADDR.
 	Activate func(ctx context.Context, m *Modem, pdp PDPConfig) (address string, err error)
 
+	// Deactivate takes that context down, whatever the module says of its state; nil: +CGACT, or +CGATT.
+	Deactivate func(ctx context.Context, m *Modem) error
+
+	// Restart are the commands that let the module boot; the next one is tried where one is refused. nil: +CFUN=1,1.
+	Restart []string
+
 	// ICCID reads the SIM's number; nil: none is known.
 	ICCID func(ctx context.Context, c atcmd.Commander) (string, error)
 

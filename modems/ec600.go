@@ -28,11 +28,11 @@ func init() {
 			atcmd.Set("+QISDE", 0), // no echo of socket payloads; the default is 1 (TCP 2.2.16)
 		},
 		Attach:   quectelURCPort,
-		Activate: quectelActivate,
-		ICCID:    quectelICCID,
-		Socket:   quectelSockets{},
-		HasMQTT:  atcmd.Test("+QMTOPEN"),
-		MQTT:     quectelMQTT{payload: 1500, window: 5}, // MQTT 3.2.7
+		Activate: quectelActivate, Deactivate: quectelDeactivate,
+		ICCID:   quectelICCID,
+		Socket:  quectelSockets{},
+		HasMQTT: atcmd.Test("+QMTOPEN"),
+		MQTT:    quectelMQTT{payload: 1500, window: 5}, // MQTT 3.2.7
 
 		Disruptive: []string{"+QIACT", "+QIDEACT", "+QICSGP", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC", "+QIOPEN", "+QICLOSE", "+QISEND", "+QISWTMD", "+QICFG",
 			"+QMTSUB", "+QMTUNS", "+QMTPUB", "+QMTPUBEX", "+QICFG", "+QISDE", "+QPRTPARA", "+QSCLK", "+QCFG"},

@@ -21,7 +21,7 @@ const (
 	luatLinks     = 6    // 0 to 5
 	luatSend      = 1460 // bytes of one AT+CIPSEND
 	luatStart     = 75 * time.Second
-	luatSendTime  = 30 * time.Second
+	luatSendTime  = 10 * time.Second // not documented; with AT+CIPQSEND=1 the module only copies
 	luatCloseTime = 20 * time.Second
 )
 

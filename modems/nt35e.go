@@ -33,6 +33,9 @@ func init() {
 
 const nt35eChecked = "documentation and drivers in the field, through the simulator; no transcript, no module of our own yet"
 
+// nt35eRestart: which of them an NT35E knows is not documented; relatives know one each.
+var nt35eRestart = []string{"+CFUN=1,1", "+ECRST", "+RESET"}
+
 var nt35eFlavours = map[string]*Driver{
 	"L": {
 		Name:     "nt35e",
@@ -41,6 +44,7 @@ var nt35eFlavours = map[string]*Driver{
 		TLS:      "no",
 		Checked:  nt35eChecked,
 		Grammar:  lierdaGrammar(true),
+		Restart:  nt35eRestart,
 		ICCID:    lierdaICCID,
 		MQTT:     lierdaMQTT{window: 4},
 		NoSocket: "the TCP commands of Lierda's L firmware are not documented; the Q firmware of the same module has them, and this driver, too",
@@ -53,11 +57,12 @@ var nt35eFlavours = map[string]*Driver{
 		Checked:  nt35eChecked,
 		Grammar:  quectelGrammar(true, false, 0),
 		Setup:    []atcmd.Command{atcmd.Set("+QISDE", 0)}, // as the EC600
-		Activate: quectelActivate,
-		ICCID:    lierdaICCID,
-		Socket:   quectelSockets{},
-		HasMQTT:  atcmd.Test("+QMTOPEN"),
-		MQTT:     quectelMQTT{payload: 1500, window: 5}, // as the EC600, after whose commands it is made
+		Activate: quectelActivate, Deactivate: quectelDeactivate,
+		Restart: nt35eRestart,
+		ICCID:   lierdaICCID,
+		Socket:  quectelSockets{},
+		HasMQTT: atcmd.Test("+QMTOPEN"),
+		MQTT:    quectelMQTT{payload: 1500, window: 5}, // as the EC600, after whose commands it is made
 	},
 }
 

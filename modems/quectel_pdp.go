@@ -31,9 +31,8 @@ func quectelActivate(ctx context.Context, m *Modem, pdp PDPConfig) (string, erro
 	if address != "" && right {
 		return address, nil
 	}
-	deact := atcmd.Set("+QIDEACT", quectelContext).WithTimeout(qideactTimeout)
 	if address != "" {
-		if err := m.try(ctx, deact); err != nil {
+		if err := quectelDeactivate(ctx, m); err != nil {
 			return "", err
 		}
 	}
@@ -45,7 +44,7 @@ func quectelActivate(ctx context.Context, m *Modem, pdp PDPConfig) (string, erro
 	act := atcmd.Set("+QIACT", quectelContext).WithTimeout(qiactTimeout)
 	_, err = m.Do(ctx, act)
 	if atcmd.Refused(err) { // once more from a clean state (TCP figure 1)
-		if err := m.try(ctx, deact); err != nil {
+		if err := quectelDeactivate(ctx, m); err != nil {
 			return "", err
 		}
 		_, err = m.Do(ctx, act)
@@ -58,6 +57,10 @@ func quectelActivate(ctx context.Context, m *Modem, pdp PDPConfig) (string, erro
 		err = errors.New("AT+QIACT was answered with OK, but the context has no address")
 	}
 	return address, err
+}
+
+func quectelDeactivate(ctx context.Context, m *Modem) error {
+	return m.try(ctx, atcmd.Set("+QIDEACT", quectelContext).WithTimeout(qideactTimeout))
 }
 
 // quectelAddress is the context's address; empty: not active.

@@ -26,7 +26,7 @@ const (
 	quectelInUse    = 563
 	quectelOpened   = 150 * time.Second // TCP 2.2.5
 	quectelClosed   = 10 * time.Second  // TCP 2.2.6: FIN and its acknowledgement, by default
-	quectelSendTime = 15 * time.Second  // not documented; the module only copies
+	quectelSendTime = 10 * time.Second  // not documented; the module only copies
 )
 
 // quectelSocketWords are the error codes of the TCP/IP commands (TCP, chapter 4) that a dial can end with.

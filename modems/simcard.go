@@ -21,6 +21,12 @@ const (
 	cpinTime   = 5 * time.Second  // Quectel AT Commands Manual V1.1, 5.3
 )
 
+// SIMLockedError is an ErrOffline that only a person can mend.
+type SIMLockedError string
+
+func (e SIMLockedError) Error() string { return ErrOffline.Error() + ": " + string(e) }
+func (e SIMLockedError) Unwrap() error { return ErrOffline }
+
 // unlock waits for the SIM and enters the PIN where one is asked for, once (27.007 8.3).
 func (m *Modem) unlock(ctx context.Context) error {
 	m.opts.Progress("waiting for the SIM")
@@ -64,24 +70,24 @@ func (m *Modem) simState(ctx context.Context, state string, err error) (wait boo
 	case "SIM PIN":
 		return true, m.enterPIN(ctx)
 	case "SIM PUK":
-		return false, fmt.Errorf("%w: the SIM is locked (PUK); unlock it in a telephone", ErrOffline)
+		return false, SIMLockedError("the SIM is locked (PUK); unlock it in a telephone")
 	}
 	if strings.HasPrefix(state, "NOT") || state == "" {
 		return true, nil
 	}
-	return false, fmt.Errorf("%w: the SIM asks for %q, which atbridge does not enter", ErrOffline, state)
+	return false, SIMLockedError(fmt.Sprintf("the SIM asks for %q, which atbridge does not enter", state))
 }
 
 func (m *Modem) enterPIN(ctx context.Context) error {
 	if m.opts.PIN == "" {
-		return fmt.Errorf("%w: the SIM asks for its PIN; set modem.pin", ErrOffline)
+		return SIMLockedError("the SIM asks for its PIN; set modem.pin")
 	}
 	refused, err := m.pinRefused()
 	if err != nil {
 		return err
 	}
 	if refused {
-		return fmt.Errorf("%w: the SIM has refused this PIN before, and a third wrong one locks it; set the right modem.pin (if it is right, remove the file pin-refused in queue.dir)", ErrOffline)
+		return SIMLockedError("the SIM has refused this PIN before, and a third wrong one locks it; set the right modem.pin (if it is right, remove the file pin-refused in queue.dir)")
 	}
 	// It is noted before it is entered: a refusal may come too late to be seen, and the third one locks the SIM.
 	if err := m.notePIN(true); err != nil {
@@ -93,7 +99,7 @@ func (m *Modem) enterPIN(ctx context.Context) error {
 	case err == nil, errors.As(err, &cme) && cme == atcmd.CMESIMBusy: // accepted, or not judged
 		return m.notePIN(false)
 	case atcmd.Refused(err):
-		return fmt.Errorf("%w: the SIM refused the PIN in modem.pin (%w); it will not be entered again", ErrOffline, err)
+		return SIMLockedError(fmt.Sprintf("the SIM refused the PIN in modem.pin (%v); it will not be entered again", err))
 	}
 	return err
 }

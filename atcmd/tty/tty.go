@@ -70,6 +70,10 @@ func openNode(device string) (*os.File, error) {
 		f.Close()
 		return nil, &OpenError{device, "is in use by another program; see who with `fuser " + device + "`, and stop it", err}
 	}
+	if err := keepLines(fd); err != nil {
+		f.Close()
+		return nil, openError(device, 0, err)
+	}
 	return f, nil
 }
 

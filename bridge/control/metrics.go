@@ -48,6 +48,14 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	} {
 		fmt.Fprintf(w, "# TYPE atbridge_%s %s\natbridge_%s %v\n", m.name, m.kind, m.name, m.value)
 	}
+	fmt.Fprintln(w, "# TYPE atbridge_recovery_rungs_total counter")
+	for _, rung := range slices.Sorted(maps.Keys(st.Recovery)) {
+		fmt.Fprintf(w, "atbridge_recovery_rungs_total{rung=%q} %d\n", rung, st.Recovery[rung].Times)
+	}
+	fmt.Fprintln(w, "# TYPE atbridge_recovery_seconds_total counter")
+	for _, rung := range slices.Sorted(maps.Keys(st.Recovery)) {
+		fmt.Fprintf(w, "atbridge_recovery_seconds_total{rung=%q} %v\n", rung, st.Recovery[rung].Seconds)
+	}
 	fmt.Fprintln(w, "# TYPE atbridge_line_urcs_total counter")
 	for _, name := range slices.Sorted(maps.Keys(st.Line.URCs)) {
 		fmt.Fprintf(w, "atbridge_line_urcs_total{name=%q} %d\n", name, st.Line.URCs[name])

@@ -34,7 +34,7 @@ type Modem struct {
 	APNAuth          string `yaml:"apn_auth" oneof:"none,pap,chap"`
 	IP               string `yaml:"ip" oneof:"ipv4,ipv6,ipv4v6"`
 	PIN              Secret `yaml:"pin"`
-	Reset            string `yaml:"reset"` // none, dtr, rts or gpio:CHIP/LINE
+	Reset            string `yaml:"reset"` // none, dtr, rts, gpio:CHIP/LINE or exec:COMMAND
 	MaxResetsPerHour int    `yaml:"max_resets_per_hour" min:"0" max:"60"`
 }
 

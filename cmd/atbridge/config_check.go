@@ -62,9 +62,9 @@ func (k *checker) missing(key, format string, args ...any) {
 func drivers() []string { return append([]string{"auto"}, modems.Drivers()...) }
 
 var (
-	usbPort   = regexp.MustCompile(`^usb:[0-9a-fA-F]{4}:[0-9a-fA-F]{4}(:if[0-9a-fA-F]{2})?$`)
-	gpioReset = regexp.MustCompile(`^gpio:[A-Za-z0-9_.-]+/[0-9]{1,4}$`)
-	simPIN    = regexp.MustCompile(`^[0-9]{4,8}$`)
+	usbPort  = regexp.MustCompile(`^usb:[0-9a-fA-F]{4}:[0-9a-fA-F]{4}(:if[0-9a-fA-F]{2})?$`)
+	resetWay = regexp.MustCompile(`^(none|dtr|rts|gpio:[A-Za-z0-9_.-]+/[0-9]{1,4}|exec:\s*\S.*)$`)
+	simPIN   = regexp.MustCompile(`^[0-9]{4,8}$`)
 )
 
 func (k *checker) modem(n need) {
@@ -79,8 +79,8 @@ func (k *checker) modem(n need) {
 		k.wrong("modem.port", "%s is no port; use a device such as /dev/ttyUSB2, usb:2c7c:6002, usb:2c7c:0901:if02 or auto", shown(m.Port))
 	}
 	k.word("modem.driver", m.Driver, drivers())
-	if m.Reset != "none" && m.Reset != "dtr" && m.Reset != "rts" && !gpioReset.MatchString(m.Reset) {
-		k.wrong("modem.reset", "%s is not known; use none, dtr, rts or a line such as gpio:gpiochip0/17", shown(m.Reset))
+	if !resetWay.MatchString(m.Reset) {
+		k.wrong("modem.reset", "%s is not known; use none, dtr, rts, a line such as gpio:gpiochip0/17, or a command such as exec:/usr/sbin/uhubctl -l 1-1 -a cycle", shown(m.Reset))
 	}
 	if m.PIN != "" && !simPIN.MatchString(m.PIN.Reveal()) {
 		k.wrong("modem.pin", "is not a PIN of 4 to 8 digits")

@@ -73,8 +73,6 @@ func (c *Config) NotBuilt() error {
 		return usagef("local.broker: an existing local broker is not built yet; use local.listen, the embedded one")
 	case c.Local.WebSocket != "":
 		return usagef("local.websocket: is not built yet; remove it")
-	case c.Modem != nil && c.Modem.Reset != "none":
-		return usagef("modem.reset: %s is not built yet; use none", c.Modem.Reset)
 	}
 	for _, r := range append(c.Routes.Up[:len(c.Routes.Up):len(c.Routes.Up)], c.Routes.Down...) {
 		if r.Wrap != "" {

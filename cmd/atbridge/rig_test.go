@@ -19,6 +19,7 @@ import (
 	"github.com/atbridge/atbridge/bridge"
 	"github.com/atbridge/atbridge/bridge/control"
 	"github.com/atbridge/atbridge/modems/modemsim"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // The test binary is also the program: with this variable set it runs main instead of the tests.
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	modemtest.SideBySide(8)
 	os.Exit(m.Run())
 }
 
@@ -55,6 +57,7 @@ type rig struct {
 	file  string
 	log   *syncBuffer
 
+	env    []string // of the daemon, besides the tests' own
 	daemon *exec.Cmd
 	since  int // where the log of this start begins
 	ended  chan error
@@ -168,6 +171,7 @@ func (r *rig) secure() {
 func (r *rig) start() {
 	r.t.Helper()
 	r.daemon = command(r.t, "run", "--config", r.file)
+	r.daemon.Env = append(r.daemon.Env, r.env...)
 	r.daemon.Stderr = r.log
 	r.since = len(r.log.String())
 	if err := r.daemon.Start(); err != nil {

@@ -118,6 +118,25 @@ func notify(log *slog.Logger, state string) {
 	}
 }
 
+// watchdog returns what is to be told of progress, and how often at least, where systemd wants to hear of it
+// (WatchdogSec=). Nothing else feeds it: where the bridge does not get on, systemd starts it anew.
+func watchdog(log *slog.Logger) (progress func(), every time.Duration) {
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn("systemd's watchdog cannot be fed", "why", err)
+	}
+	if err != nil || limit == 0 {
+		return nil, 0
+	}
+	var last atomic.Int64
+	return func() {
+		now := time.Now().UnixNano()
+		if before := last.Load(); time.Duration(now-before) >= limit/8 && last.CompareAndSwap(before, now) {
+			notify(log, daemon.SdNotifyWatchdog)
+		}
+	}, limit / 4
+}
+
 // bridgeConfig makes of the configuration what package bridge wants.
 func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, error) {
 	up, err := c.upRoutes()
@@ -144,12 +163,16 @@ func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, erro
 		Log:     log,
 		Changed: func(s bridge.State, reason string) { notify(log, "STATUS="+strings.TrimSpace(string(s)+" "+reason)) },
 	}
+	cfg.Progress, cfg.Alive = watchdog(log)
 	if m := c.Modem; m != nil {
 		way := newLine(m, log)
 		cfg.Modem = &bridge.ModemConfig{
 			Port:   m.Port,
 			Open:   way.open,
 			Search: way.search,
+			Reset:  m.resetter(),
+
+			MaxResetsPerHour: m.MaxResetsPerHour,
 			Options: modems.Options{
 				PullSockets: c.Path.Pull,
 				Driver:      m.Driver,

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"flag"
 	"io"
 	"log/slog"
 	"net"
@@ -23,16 +22,8 @@ import (
 	"github.com/atbridge/atbridge/modems/modemsim"
 )
 
-// TestMain lets many tests run side by side: they wait for simulated modems, and use hardly any of the processor.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
-	if !given {
-		if err := flag.Set("test.parallel", "24"); err != nil {
-			panic(err)
-		}
-	}
+	SideBySide(24)
 	os.Exit(m.Run())
 }
 

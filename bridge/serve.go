@@ -1,0 +1,206 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/atbridge/atbridge/modems"
+)
+
+const closeTimeout = 10 * time.Second
+
+type dialFunc func(ctx context.Context, cfg modems.MQTTConfig) (modems.Session, error)
+
+// session dials the first broker that answers and pumps until something ends. It always returns an error, unless
+// ctx has ended.
+func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial dialFunc) error {
+	target, err := b.cfg.Target(id)
+	if err != nil {
+		return err
+	}
+	b.down.Store(&target.Down)
+	b.enter(Connecting, "")
+	var s modems.Session
+	var failures []error
+	unsupported := 0
+	for _, broker := range target.Brokers {
+		b.mu.Lock()
+		b.path, b.cloud = w.path, CloudStatus{address(broker), broker.ClientID}
+		b.mu.Unlock()
+		if s, err = dial(ctx, broker); err == nil {
+			break
+		}
+		if errors.Is(err, modems.ErrUnsupported) {
+			unsupported++
+		}
+		failures = append(failures, err)
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+	switch {
+	case s != nil:
+	case len(failures) == 1 || unsupported == len(failures):
+		return failures[0]
+	default: // one that can be reached later is enough: the text stays, the kind of error does not
+		var text []string
+		for _, f := range failures {
+			text = append(text, f.Error())
+		}
+		return errors.New(strings.Join(text, "; "))
+	}
+	if b.sessions.Add(1) > 1 && b.lastPath != w.path {
+		b.switches.Add(1)
+	}
+	b.lastPath = w.path
+	b.online = time.Now()
+	err = b.serve(ctx, s, w, target)
+	if err == nil && ctx.Err() == nil {
+		err = errors.New("the session ended without a reason")
+	}
+	return err
+}
+
+// serve subscribes and runs both pumps and the probe until one of them, the session or ctx ends. Then it closes the
+// session, while messages are still taken from it: what the module has acknowledged must not be lost.
+func (b *Bridge) serve(ctx context.Context, s modems.Session, w way, target Target) error {
+	up, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.Done():
+			cancel()
+		case <-up.Done():
+		}
+	}()
+	ended := make(chan error)
+	parts := []func() error{
+		func() error { return b.subscribed(up, s, w, target) },
+		func() error { return b.probe(up) },
+		func() error { return b.resubscribe(up, s, target) },
+		func() error { return hold(up, w.hold) },
+	}
+	for _, part := range parts {
+		go func() { ended <- part() }()
+	}
+	down := make(chan error, 1)
+	go func() {
+		err := b.pumpDown(context.WithoutCancel(ctx), s)
+		cancel()
+		down <- err
+	}()
+	var first error
+	for range parts {
+		if err := <-ended; first == nil {
+			first = err
+		}
+		cancel()
+	}
+	if why := s.Err(); why != nil && !errors.Is(first, why) {
+		first = why // what the pumps say is only what it looked like to them
+	}
+	closing, done := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer done()
+	if err := s.Close(closing); err != nil && ctx.Err() == nil {
+		b.log.Warn("closing the session", "why", err)
+	}
+	if err := <-down; first == nil {
+		first = err
+	}
+	// What came between the end of that pump and the end of the session.
+	if err := b.pumpDown(context.WithoutCancel(ctx), s); first == nil {
+		first = err
+	}
+	return first
+}
+
+// subscribed asks for what the down routes want, then pumps up.
+func (b *Bridge) subscribed(ctx context.Context, s modems.Session, w way, target Target) error {
+	asked := map[string]bool{}
+	for _, r := range target.Down {
+		if asked[r.From] {
+			continue
+		}
+		asked[r.From] = true
+		if err := s.Subscribe(ctx, r.From, r.QoS); err != nil {
+			return err
+		}
+	}
+	why := ""
+	if w.why != nil {
+		why = "path " + w.path + ": " + w.why.Error()
+	}
+	b.recovered()
+	b.enter(Online, why)
+	b.log.Info("online", "broker", b.Status().Cloud.Broker, "path", w.path)
+	return b.pumpUp(ctx, s, target.Topic, w.other)
+}
+
+// recovered books what it took to be online again.
+func (b *Bridge) recovered() {
+	b.mu.Lock()
+	by, took, ok := b.recovery.end(time.Now())
+	b.mu.Unlock()
+	if ok {
+		b.recoveries.Add(1)
+		b.log.Info("recovered", "by", by.String(), "took", took.Round(100*time.Millisecond))
+	}
+}
+
+// hold ends the session after d, unless d is 0.
+func hold(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return errHoldOver
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// resubscribe follows the down routes when they are replaced while the session stands.
+func (b *Bridge) resubscribe(ctx context.Context, s modems.Session, target Target) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-b.replaced:
+		}
+		fresh, err := b.cfg.Target(b.identity())
+		if err != nil {
+			return err
+		}
+		for _, r := range target.Down {
+			if !fresh.Down.asks(r.From) {
+				if err := s.Unsubscribe(ctx, r.From); err != nil {
+					return err
+				}
+			}
+		}
+		for _, r := range fresh.Down {
+			if !target.Down.asks(r.From) {
+				if err := s.Subscribe(ctx, r.From, r.QoS); err != nil {
+					return err
+				}
+			}
+		}
+		b.down.Store(&fresh.Down)
+		target = fresh
+	}
+}
+
+func (b *Bridge) identity() modems.Identity {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.modem == nil {
+		return modems.Identity{}
+	}
+	return b.modem.Identity()
+}
