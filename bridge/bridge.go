@@ -72,7 +72,8 @@ type Bridge struct {
 	paths    paths     // only the supervisor touches it
 	lastPath string    // of the session before; only the supervisor touches it
 	silent   bool      // nothing has answered on the port; only the supervisor touches it
-	attached string    // the file that says: a modem is attached and was not yet let go in order
+	queueDir string
+	attached string // the file that says: a modem is attached and was not yet let go in order
 
 	mu     sync.Mutex
 	state  State
@@ -101,10 +102,13 @@ func New(cfg Config) (*Bridge, error) {
 	}
 	b.paths = paths{mode: cfg.Path, hold: nativeHold}
 	var err error
+	if b.queueDir, err = filepath.Abs(cfg.Queue.Dir); err != nil {
+		return nil, err
+	}
 	if b.outbox, err = OpenOutbox(cfg.Queue); err != nil {
 		return nil, err
 	}
-	cfg.Local.Room = b.outbox.Room // a full queue holds its publishers for a while
+	cfg.Local.Room = b.room // a full queue holds its publishers for a while
 	if b.local, err = StartLocal(cfg.Local, b.accept); err != nil {
 		return nil, errors.Join(err, b.outbox.Close())
 	}
@@ -124,14 +128,22 @@ func (b *Bridge) SetRoutes(up Routes) {
 // LocalAddr is where the local broker listens.
 func (b *Bridge) LocalAddr() string { return b.local.Addr() }
 
+// upward makes of a local message what goes up, where a route sends it up. What its publisher has sent with QoS 0 is
+// expendable, whatever QoS it travels with from here on.
+func (b *Bridge) upward(m modems.Message) (up modems.Message, h Handling, ok bool) {
+	to, r, ok := b.up.Load().Map(m.Topic)
+	h = Handling{High: r.Priority == "high", Expendable: m.QoS == 0}
+	m.Topic, m.QoS = to, r.QoS
+	return m, h, ok
+}
+
 // accept takes a local message that a route sends up. done is called once it is on the disk.
 func (b *Bridge) accept(m modems.Message, done func(error)) (taken bool) {
-	to, r, ok := b.up.Load().Map(m.Topic)
+	m, h, ok := b.upward(m)
 	if !ok {
 		return false
 	}
-	m.Topic, m.QoS = to, r.QoS
-	b.outbox.Put(m, func(err error) {
+	b.outbox.PutAs(m, h, func(err error) {
 		if err == nil {
 			b.upAccepted.Add(1)
 		}
@@ -139,6 +151,18 @@ func (b *Bridge) accept(m modems.Message, done func(error)) (taken bool) {
 	})
 	return true
 }
+
+// room waits until accept would take a local message.
+func (b *Bridge) room(ctx context.Context, m modems.Message) error {
+	m, h, ok := b.upward(m)
+	if !ok {
+		return nil
+	}
+	return b.outbox.Room(ctx, m, h)
+}
+
+// Queue is what waits on the disk: for a person to look at, and to drop from.
+func (b *Bridge) Queue() *Outbox { return b.outbox }
 
 // Run carries messages until ctx ends, then stops in order: what is being sent may still be acknowledged, the
 // session is closed, the modem is let go. Its error is one that trying again cannot mend.

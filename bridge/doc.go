@@ -16,11 +16,22 @@
 //	 2. A route says where it goes. No route: the message stays local.
 //	 3. The outbox takes it, 4. and has it on the disk.
 //	 5. Only now does the local client get its PUBACK. From here on the message is ours.
-//	 6. The pump takes the oldest one that is not being sent,
+//	 6. The pump takes the oldest one that is not being sent, of high priority first,
 //	 7. and hands it to the session, up to the session's window.
 //	 8. The broker acknowledges it: the receipt settles.
 //	 9. The outbox forgets it. Whatever fails between 5 and 9 ends the session; what is unsettled goes again, in order,
 //	    on the next one. A message is delivered twice only where its acknowledgement, or the note of it, was lost.
+//
+// # What goes first, and what goes overboard
+//
+// A route says which priority its messages have. Those of high priority go before all that are normal, whenever they
+// came; order is kept within a priority, and so for every topic. The priority stays with the message: after a SIGHUP
+// that changes it, what is in the queue already keeps its own, and the newer ones of that topic may overtake it once.
+//
+// When the queue is full, what local clients have sent with QoS 0 goes first: nobody waits for its PUBACK. Then, with
+// drop-oldest, the oldest normal one, then the oldest high one; with reject nothing more. What is being sent stays, and
+// nothing is dropped for a message of a lower rank: then it is the new one that is not taken. All of it is counted, by
+// reason. A message that is older than max_age is dropped as well; its age is what has passed, whatever the clock shows.
 //
 // # Down: from the cloud to local clients
 //

@@ -216,7 +216,7 @@ func TestLocalHoldsWhileFull(t *testing.T) {
 	asked := make(chan bool, 10)
 	l := startLocal(t, LocalConfig{Room: func(ctx context.Context, m modems.Message) error {
 		asked <- true
-		return o.Room(ctx, m)
+		return o.Room(ctx, m, Handling{})
 	}}, func(m modems.Message, done func(error)) bool { o.Put(m, done); return true })
 	c := dialRaw(t, l, "c", true)
 	c.publish("up/a", "1", 1)
@@ -240,7 +240,7 @@ func TestLocalDisconnectsWhenFullForTooLong(t *testing.T) {
 	o := openOutbox(t, OutboxConfig{Dir: t.TempDir(), MaxMessages: 1})
 	defer closeOutbox(t, o)
 	putWait(t, o, numbered(0))
-	l := startLocal(t, LocalConfig{Room: o.Room, Hold: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))},
+	l := startLocal(t, LocalConfig{Room: func(ctx context.Context, m modems.Message) error { return o.Room(ctx, m, Handling{}) }, Hold: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))},
 		func(m modems.Message, done func(error)) bool { o.Put(m, done); return true })
 	c := dialRaw(t, l, "c", true)
 	c.publish("up/a", "1", 1)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -23,10 +22,12 @@ var (
 	ErrStore = errors.New("the queue cannot be written")
 	// ErrClosed: the queue has been closed.
 	ErrClosed = errors.New("the queue is closed")
+	// ErrInFlight: the message is being sent at the moment.
+	ErrInFlight = errors.New("it is being sent at the moment")
+	// ErrNoMessage: the queue has no message with this id, or has it no longer.
+	ErrNoMessage = errors.New("the queue has no such message")
 
-	errSettled  = errors.New("the entry has been settled before")
-	errInFlight = errors.New("the message is being sent")
-	errNoSuchID = errors.New("the queue has no message with this id")
+	errSettled = errors.New("the entry has been settled before")
 )
 
 // OutboxConfig: only Dir is required.
@@ -39,13 +40,14 @@ type OutboxConfig struct {
 	MaxAge      time.Duration // older messages are dropped; 0: never
 	Log         *slog.Logger
 
-	disk disk // nil: the real one
+	disk disk             // nil: the real one
+	wall func() time.Time // nil: the real one
 }
 
 // Outbox is the durable queue between accepting a message and its acknowledgement by the other side.
 //
 //   - What Put has reported as done survives a power cut, and is handed out by Next until it is settled.
-//   - Order is the order of Put, by id; clocks play no part in it.
+//   - Order is the order of Put, by id, in each of two lanes; clocks play no part in it.
 //   - Delivered twice is possible only where the settlement was not yet on the disk at a crash: it goes with the next
 //     batch of messages, or alone after 100 ms.
 //   - One goroutine, the committer (outbox_commit.go), writes; all that wait when it begins share one fsync.
@@ -64,7 +66,7 @@ type Outbox struct {
 	closeErr error
 	items    []item // ascending ids, one for each message on the disk; holes are settled
 	holes    int
-	cursor   uint64 // no message below this id is waiting
+	cursors  [lanes]uint64 // no message of this lane below this id is waiting
 	nextID   uint64
 	puts     []put        // accepted, not yet on the disk
 	settled  []settlement // not yet on the disk
@@ -76,6 +78,11 @@ type Outbox struct {
 	room     signal // there may be room
 	dropped  dropLog
 
+	population [ranks]int // of items, without holes
+
+	opened     time.Time // by the monotonic clock
+	wallAtOpen int64
+
 	live map[uint64]int // PUTs that count, for each segment; only the committer uses it
 }
 
@@ -83,10 +90,25 @@ type Outbox struct {
 type item struct {
 	id       uint64
 	index    uint64 // where it is in the journal
-	arrival  int64  // Unix nanoseconds
+	born     int64  // on the scale of Outbox.now
 	size     uint32 // bytes on the disk
 	attempts uint32
 	state    itemState
+	Handling
+}
+
+// A lane is a queue of its own: order is kept within it, and all of the first goes before all of the second.
+const (
+	laneHigh = iota
+	laneNormal
+	lanes
+)
+
+func (h Handling) lane() int {
+	if h.High {
+		return laneHigh
+	}
+	return laneNormal
 }
 
 type itemState uint8
@@ -100,11 +122,10 @@ const (
 )
 
 type put struct {
-	id      uint64
-	arrival time.Time
-	size    int
-	message modems.Message
-	done    func(error)
+	putRecord
+	born int64
+	size int
+	done func(error)
 }
 
 type settlement struct {
@@ -118,24 +139,29 @@ const (
 	maxReason   = 1 << 10
 )
 
-// Put stores m. done is called once: with nil, by the committer, when m survives a power cut; or with the reason why m
-// is not ours, and before Put returns if that is known at once (ErrQueueFull, ErrTooLarge, ErrStore, ErrClosed). Put
-// does not wait for the disk. Calls from one goroutine keep their order, in the queue and in their done. done must not
-// block, and m.Payload must not change before it is called.
-func (o *Outbox) Put(m modems.Message, done func(error)) {
-	if err := o.put(m, done); err != nil {
+// Put stores m as an ordinary message: PutAs tells more.
+func (o *Outbox) Put(m modems.Message, done func(error)) { o.PutAs(m, Handling{}, done) }
+
+// PutAs stores m. done is called once: with nil, by the committer, when m survives a power cut; or with the reason why
+// m is not ours, and before PutAs returns if that is known at once (ErrQueueFull, ErrTooLarge, ErrStore, ErrClosed).
+// PutAs does not wait for the disk. Calls from one goroutine keep their order, in each lane of the queue and in their
+// done. done must not block, and m.Payload must not change before it is called.
+func (o *Outbox) PutAs(m modems.Message, h Handling, done func(error)) {
+	if err := o.put(m, h, done); err != nil {
 		done(err)
 	}
 }
 
-func (o *Outbox) put(m modems.Message, done func(error)) error {
+func (o *Outbox) put(m modems.Message, h Handling, done func(error)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	size := recordCost(m)
-	if err := o.admit(size); err != nil {
+	if err := o.admit(size, h); err != nil {
+		o.refused(h, errors.Is(err, ErrQueueFull))
 		return err
 	}
-	o.puts = append(o.puts, put{id: o.nextID, arrival: time.Now(), size: size, message: m, done: done})
+	r := putRecord{id: o.nextID, arrival: o.cfg.wall(), handling: h, message: m}
+	o.puts = append(o.puts, put{putRecord: r, born: o.now(), size: size, done: done})
 	o.nextID++
 	o.stats.Messages++
 	o.stats.Bytes += int64(size)
@@ -148,66 +174,10 @@ func (o *Outbox) put(m modems.Message, done func(error)) error {
 	return nil
 }
 
-// admit makes room for size bytes, or says why there is none.
-func (o *Outbox) admit(size int) error {
-	switch {
-	case o.closed:
-		return ErrClosed
-	case int64(size) > o.budget():
-		return fmt.Errorf("%w: %d bytes, and queue.max_bytes leaves %d", ErrTooLarge, size, o.budget())
-	case o.broken != nil:
-		return fmt.Errorf("%w: %w", ErrStore, o.broken)
-	}
-	if o.full(size) {
-		o.expire()
-	}
-	for o.full(size) {
-		oldest := o.oldestIdle()
-		if !o.cfg.DropOldest || oldest == nil {
-			o.stats.Rejected++
-			return ErrQueueFull
-		}
-		o.settle(oldest, outcomeDropped)
-		o.dropped.full++
-	}
-	return nil
-}
-
-func (o *Outbox) full(size int) bool {
-	return o.stats.Messages >= o.cfg.MaxMessages || o.stats.Bytes+int64(size) > o.budget()
-}
-
-// oldestIdle returns the oldest message that is on the disk and not in flight; a poisoned one is as good as any.
-func (o *Outbox) oldestIdle() *item {
-	for i := range o.items {
-		if s := o.items[i].state; s != inFlight && s != hole {
-			return &o.items[i]
-		}
-	}
-	return nil
-}
-
-// epoch: a clock that shows an earlier time has not been set since the machine started. A Raspberry Pi has none of
-// its own, so an age that begins before it is no age.
-var epoch = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
-
-// expire drops what is older than MaxAge. It looks from the oldest on and stops at the first that is young enough.
-func (o *Outbox) expire() {
-	if o.cfg.MaxAge == 0 {
-		return
-	}
-	limit := time.Now().Add(-o.cfg.MaxAge).UnixNano()
-	items := o.items // settle shortens o.items
-	for i := range items {
-		it := &items[i]
-		switch {
-		case it.state == waiting && it.arrival >= epoch && it.arrival < limit:
-			o.settle(it, outcomeDropped)
-			o.dropped.old++
-		case it.state == waiting:
-			return
-		}
-	}
+// drop gives it up; count is why.
+func (o *Outbox) drop(it *item, count *int) {
+	*count++
+	o.settle(it, outcomeDropped)
 }
 
 // settle takes it out of the queue; the committer writes that down. it is invalid afterwards.
@@ -218,9 +188,7 @@ func (o *Outbox) settle(it *item, how outcome) {
 	if it.state == poisoned {
 		o.stats.Poisoned--
 	}
-	if how == outcomeDropped {
-		o.stats.Dropped++
-	}
+	o.population[it.rank()]--
 	it.state = hole
 	o.holes++
 	for len(o.items) > 0 && o.items[0].state == hole {
@@ -245,35 +213,7 @@ func (o *Outbox) kick() {
 	}
 }
 
-// Room waits until Put would take m. It returns at once with the reason if that can never be.
-func (o *Outbox) Room(ctx context.Context, m modems.Message) error {
-	size := recordCost(m)
-	for {
-		o.mu.Lock()
-		var err error
-		switch {
-		case o.closed:
-			err = ErrClosed
-		case int64(size) > o.budget():
-			err = ErrTooLarge
-		case o.broken == nil && (!o.full(size) || o.cfg.DropOldest && o.oldestIdle() != nil):
-			o.mu.Unlock()
-			return nil
-		}
-		changed := o.room.wait()
-		o.mu.Unlock()
-		if err != nil {
-			return err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// Next hands out the oldest message that is neither settled nor handed out. It waits for one until ctx ends.
+// Next hands out the oldest message that is neither settled nor handed out, high before normal. It waits for one until ctx ends.
 func (o *Outbox) Next(ctx context.Context) (*Entry, error) {
 	for {
 		o.mu.Lock()
@@ -309,25 +249,28 @@ func (o *Outbox) Next(ctx context.Context) (*Entry, error) {
 	}
 }
 
-// oldestWaiting returns nil if there is none. It moves the cursor past what it returns.
+// oldestWaiting returns the oldest of the first lane in which one waits; nil: none does. It moves the cursors.
 func (o *Outbox) oldestWaiting() *item {
-	i, _ := findItem(o.items, o.cursor)
-	for ; i < len(o.items); i++ {
-		if o.items[i].state == waiting {
-			o.cursor = o.items[i].id + 1
-			return &o.items[i]
+	for lane := range lanes {
+		i, _ := findItem(o.items, o.cursors[lane])
+		for ; i < len(o.items); i++ {
+			if it := &o.items[i]; it.state == waiting && it.lane() == lane {
+				o.cursors[lane] = it.id + 1
+				return it
+			}
 		}
-	}
-	if n := len(o.items); n > 0 { // not nextID: a message with a smaller id may still be on its way to the disk
-		o.cursor = o.items[n-1].id + 1
+		if n := len(o.items); n > 0 { // not nextID: a message with a smaller id may still be on its way to the disk
+			o.cursors[lane] = o.items[n-1].id + 1
+		}
 	}
 	return nil
 }
 
-// giveBack lets Next hand it out again, before all that are younger.
+// giveBack lets Next hand it out again, before all of its lane that are younger.
 func (o *Outbox) giveBack(it *item) {
 	it.state = waiting
-	o.cursor = min(o.cursor, it.id)
+	cursor := &o.cursors[it.lane()]
+	*cursor = min(*cursor, it.id)
 	o.ready.fire()
 	o.room.fire() // it may be dropped again
 }

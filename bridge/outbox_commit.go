@@ -63,6 +63,7 @@ func (o *Outbox) take() (b batch, last bool) {
 	o.writing = b.rewrites
 	b.next = o.nextID
 	o.flushing = false
+	o.logDrops()
 	return b, o.closed
 }
 
@@ -70,7 +71,7 @@ func (o *Outbox) take() (b batch, last bool) {
 func (o *Outbox) store(b batch) error {
 	records := make([][]byte, 0, len(b.puts)+len(b.rewrites)+1)
 	for _, p := range b.puts {
-		records = append(records, putRecord{id: p.id, arrival: p.arrival, message: p.message}.encode())
+		records = append(records, p.encode())
 	}
 	for _, r := range b.rewrites {
 		records = append(records, r.encode())
@@ -86,7 +87,8 @@ func (o *Outbox) store(b batch) error {
 	for i, p := range b.puts {
 		index := first + uint64(i)
 		o.live[o.journal.segs.base(index)]++
-		o.items = append(o.items, item{id: p.id, index: index, arrival: p.arrival.UnixNano(), size: uint32(p.size)})
+		o.items = append(o.items, item{id: p.id, index: index, born: p.born, size: uint32(p.size), Handling: p.handling})
+		o.population[p.handling.rank()]++
 	}
 	for i, r := range b.rewrites {
 		o.moved(r.id, first+uint64(len(b.puts)+i))
@@ -103,7 +105,6 @@ func (o *Outbox) store(b batch) error {
 	}
 	o.ready.fire()
 	o.room.fire()
-	o.logDrops()
 	o.mu.Unlock()
 	for _, p := range b.puts {
 		p.done(nil)
@@ -146,6 +147,7 @@ func (o *Outbox) fail(b batch, err error) {
 	for _, p := range b.puts {
 		o.stats.Messages--
 		o.stats.Bytes -= int64(p.size)
+		o.refused(p.handling, false)
 		b.settled = append(b.settled, settlement{run{outcomeRefused, p.id, 1}, 0})
 	}
 	o.settled = append(b.settled, o.settled...)
@@ -288,21 +290,6 @@ func (o *Outbox) pinned(index uint64) (found []item) {
 		}
 	}
 	return found
-}
-
-// dropLog says at most every ten seconds how many messages were given up.
-type dropLog struct {
-	full, old int
-	at        time.Time
-}
-
-func (o *Outbox) logDrops() {
-	d := &o.dropped
-	if d.full+d.old == 0 || time.Since(d.at) < 10*time.Second && !o.closed {
-		return
-	}
-	o.cfg.Log.Warn("queue: the oldest messages were dropped", "because_full", d.full, "because_old", d.old)
-	*d = dropLog{at: time.Now()}
 }
 
 // Close waits until what has been put and settled is on the disk. Messages that are handed out come again at the next

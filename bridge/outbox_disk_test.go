@@ -157,7 +157,7 @@ func TestOutboxOutlivesAFailingDisk(t *testing.T) {
 					t.Fatal("the lock was lost")
 				}
 				failure.breaks(d, nil)
-				must(t, o.Room(context.Background(), numbered(0)))
+				must(t, o.Room(context.Background(), numbered(0), Handling{}))
 			}
 			if got := payloads(t, o); !slices.Equal(got, want) {
 				t.Fatalf("the queue holds %.10q, want %.10q", got, want)
@@ -236,7 +236,7 @@ func TestOutboxDrainsOnAFullDisk(t *testing.T) {
 		}
 	}
 	d.fail.Store(nil)
-	if err := o.Room(ctx, numbered(messages)); err != nil {
+	if err := o.Room(ctx, numbered(messages), Handling{}); err != nil {
 		t.Fatal(err)
 	}
 	putWait(t, o, numbered(messages))

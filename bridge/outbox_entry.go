@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -57,22 +58,23 @@ func (e *Entry) settle(how func(*item)) error {
 	e.settled = true
 	i, ok := findItem(e.o.items, e.record.id)
 	if !ok {
-		return fmt.Errorf("message %d: %w", e.record.id, errNoSuchID)
+		return fmt.Errorf("message %d: %w", e.record.id, ErrNoMessage)
 	}
 	how(&e.o.items[i])
 	return nil
 }
 
-// QueueStats is the state of the queue. The last three count since the start.
+// QueueStats is the state of the queue. From Rejected on it counts since the start.
 type QueueStats struct {
-	Messages int       // in the queue, the poisoned ones included
-	Bytes    int64     // that they take on the disk
-	Oldest   time.Time // arrival of the oldest that still has to be delivered; zero: none
+	Messages int           // in the queue, the poisoned ones included
+	Bytes    int64         // that they take on the disk
+	Oldest   time.Duration // age of the oldest that still has to be delivered; 0: none
 	Poisoned int
 
-	Rejected int // refused because the queue was full
-	Dropped  int // by drop-oldest, max_age or by hand
-	Damaged  int // records that could not be read
+	Rejected  int // refused because the queue was full
+	Dropped   int // the sum of DroppedBy
+	DroppedBy Drops
+	Damaged   int // records that could not be read
 
 	Broken error // why nothing can be stored at present; nil: it can
 }
@@ -85,9 +87,10 @@ func (o *Outbox) Stats() QueueStats {
 	if o.broken != nil {
 		s.Broken = fmt.Errorf("%w, new messages are refused: %w", ErrStore, o.broken)
 	}
-	for _, it := range o.items {
-		if it.state == waiting || it.state == inFlight {
-			s.Oldest = time.Unix(0, it.arrival)
+	s.Dropped = s.DroppedBy.sum()
+	for i := range o.items {
+		if it := &o.items[i]; it.state == waiting || it.state == inFlight {
+			s.Oldest = o.age(it)
 			break
 		}
 	}
@@ -96,15 +99,19 @@ func (o *Outbox) Stats() QueueStats {
 
 // Stored is a message as it lies in the queue.
 type Stored struct {
-	ID       uint64
-	Message  modems.Message
-	Arrival  time.Time
-	Size     int    // bytes on the disk
-	Reason   string // why it is poisoned; empty: it is not
-	InFlight bool
+	ID      uint64
+	Message modems.Message
+	Handling
+	Arrival time.Time // by the wall's clock
+	Age     time.Duration
+	Size    int    // bytes on the disk
+	State   string // waiting, in-flight, poisoned, unreadable
+	Reason  string // why it is poisoned
 }
 
-// All yields every message in the queue, oldest first, the poisoned ones included; Stored.Reason tells them apart. A
+var stateNames = [...]string{waiting: "waiting", inFlight: "in-flight", aside: "unreadable", poisoned: "poisoned", hole: "settled"}
+
+// All yields every message in the queue, oldest first, the poisoned ones included. A
 // message that cannot be read comes with an error.
 func (o *Outbox) All() iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {
@@ -122,7 +129,7 @@ func (o *Outbox) All() iter.Seq2[Stored, error] {
 			next = o.items[i].id
 			o.mu.Unlock()
 			s, err := o.Lookup(next)
-			if !yield(s, err) {
+			if !errors.Is(err, ErrNoMessage) && !yield(s, err) { // it may have been delivered meanwhile
 				return
 			}
 			next++
@@ -136,7 +143,7 @@ func (o *Outbox) Lookup(id uint64) (Stored, error) {
 	i, ok := findItem(o.items, id)
 	if !ok {
 		o.mu.Unlock()
-		return Stored{ID: id}, fmt.Errorf("message %d: %w", id, errNoSuchID)
+		return Stored{ID: id}, fmt.Errorf("message %d: %w", id, ErrNoMessage)
 	}
 	it, from := o.items[i], o.journal
 	var reason string
@@ -146,12 +153,15 @@ func (o *Outbox) Lookup(id uint64) (Stored, error) {
 		}
 	}
 	o.mu.Unlock()
-	s := Stored{ID: id, Arrival: time.Unix(0, it.arrival), Size: int(it.size), InFlight: it.state == inFlight, Reason: reason}
+	s := Stored{
+		ID: id, Handling: it.Handling, Arrival: time.Unix(0, it.born), Age: o.age(&it), Size: int(it.size),
+		State: stateNames[it.state], Reason: reason,
+	}
 	r, err := from.read(id, it.index)
 	if err != nil {
 		return s, fmt.Errorf("message %d: %w", id, err)
 	}
-	s.Message = r.message
+	s.Message, s.Arrival = r.message, r.arrival
 	if r.reason != "" {
 		s.Reason = r.reason
 	}
@@ -167,10 +177,10 @@ func (o *Outbox) Drop(id uint64) error {
 	case o.closed:
 		return ErrClosed
 	case !ok:
-		return fmt.Errorf("message %d: %w", id, errNoSuchID)
+		return fmt.Errorf("message %d: %w", id, ErrNoMessage)
 	case o.items[i].state == inFlight:
-		return fmt.Errorf("message %d: %w", id, errInFlight)
+		return fmt.Errorf("message %d: %w", id, ErrInFlight)
 	}
-	o.settle(&o.items[i], outcomeDropped)
+	o.drop(&o.items[i], &o.stats.DroppedBy.ByHand)
 	return nil
 }

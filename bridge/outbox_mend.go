@@ -142,7 +142,7 @@ func (j *journal) load() (contents, error) {
 			}
 		case putRecord:
 			c.nextID = max(c.nextID, r.id+1)
-			it := item{id: r.id, index: f.index, arrival: r.arrival.UnixNano(), size: uint32(recordCost(r.message))}
+			it := item{id: r.id, index: f.index, born: r.arrival.UnixNano(), size: uint32(recordCost(r.message)), Handling: r.handling}
 			if r.reason != "" {
 				it.state = poisoned
 			}

@@ -49,6 +49,10 @@ func TestOutboxManyWritersKeepTheirOrder(t *testing.T) {
 	}
 }
 
+func filtered(list []string, keep func(string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return !keep(s) })
+}
+
 // TestOutboxModel: whatever is done to the queue, and wherever it is closed and opened again in between, it holds
 // what a list in memory holds.
 func TestOutboxModel(t *testing.T) {
@@ -78,22 +82,27 @@ func TestOutboxModel(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
-				var ms []modems.Message
-				for range rapid.IntRange(1, 8).Draw(t, "messages") {
-					if len(model)+len(ms) == cfg.MaxMessages {
-						break
-					}
+				if len(model) == cfg.MaxMessages {
+					t.Skip("it is full")
+				}
+				errs := make(chan error, 8)
+				some := rapid.IntRange(1, min(8, cfg.MaxMessages-len(model))).Draw(t, "messages")
+				for range some {
 					size := rapid.SampledFrom([]int{0, 10, 8000}).Draw(t, "size")
-					ms = append(ms, modems.Message{Topic: strings.Repeat("t", size), Payload: []byte(strconv.Itoa(n))})
+					lane := rapid.SampledFrom([]string{"", "h"}).Draw(t, "lane")
+					p := lane + strconv.Itoa(n)
+					o.PutAs(modems.Message{Topic: strings.Repeat("t", size), Payload: []byte(p)}, Handling{High: lane == "h"}, func(err error) { errs <- err })
+					model = append(model, p)
 					n++
 				}
-				putWait(t, o, ms...)
-				for _, m := range ms {
-					model = append(model, string(m.Payload))
+				for range some {
+					must(t, <-errs)
 				}
 			},
 			"next": func(t *rapid.T) {
-				for _, p := range model {
+				high := func(p string) bool { return p[0] == 'h' }
+				normal := func(p string) bool { return p[0] != 'h' }
+				for _, p := range slices.Concat(filtered(model, high), filtered(model, normal)) {
 					if taken[p] == nil && !strings.HasSuffix(p, "!") {
 						e := next(t, o)
 						if string(e.Message().Payload) != p {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,9 @@ func OpenOutbox(cfg OutboxConfig) (*Outbox, error) {
 	cfg.MaxMessages = cmp.Or(cfg.MaxMessages, 100_000)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.wall == nil {
+		cfg.wall = time.Now
 	}
 	if cfg.MaxBytes < minBytes {
 		return nil, fmt.Errorf("queue.max_bytes must be at least %d MiB, because the log on the disk grows in segments", minBytes>>20)
@@ -34,6 +38,9 @@ func OpenOutbox(cfg OutboxConfig) (*Outbox, error) {
 		wake: make(chan struct{}, 1),
 		quit: make(chan struct{}),
 		gone: make(chan struct{}),
+
+		opened:     time.Now(),
+		wallAtOpen: cfg.wall().UnixNano(),
 	}
 	if err := o.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("queue in %s: %w", cfg.Dir, err), lock.Close())
@@ -109,8 +116,10 @@ func (o *Outbox) adopt(j *journal, c contents) {
 		o.cfg.Log.Error("queue: records are damaged on the disk", "records", c.damaged)
 	}
 	if !restart {
-		o.items, o.nextID, o.cursor = c.live, c.nextID, 0
+		o.items, o.nextID = c.live, c.nextID
+		date(o.items, o.wallAtOpen)
 		for _, it := range c.live {
+			o.population[it.rank()]++
 			o.stats.Messages++
 			o.stats.Bytes += int64(it.size)
 			if it.state == poisoned {

@@ -34,8 +34,10 @@ const (
 	recordHead  = 6
 	putOverhead = recordHead + 3 + 9 + 1 + 1 + 1 // with a usual id and topic
 
-	flagQoS    = 0x03
-	flagRetain = 0x04
+	flagQoS        = 0x03
+	flagRetain     = 0x04
+	flagHigh       = 0x08 // these two came after version 1 had been in use: they were 0 before, and who does not know
+	flagExpendable = 0x10 // them may pass them over
 )
 
 // outcome is how a message left the queue.
@@ -55,10 +57,11 @@ var (
 
 // putRecord is one message in the log.
 type putRecord struct {
-	id      uint64
-	arrival time.Time
-	message modems.Message
-	reason  string // why it is poisoned; empty: it is not
+	id       uint64
+	arrival  time.Time // by the wall's clock
+	message  modems.Message
+	reason   string // why it is poisoned; empty: it is not
+	handling Handling
 }
 
 func (r putRecord) encode() []byte {
@@ -66,14 +69,25 @@ func (r putRecord) encode() []byte {
 	b = binary.AppendUvarint(b, r.id)
 	b = binary.AppendUvarint(b, uint64(max(r.arrival.UnixNano(), 0)))
 	flags := r.message.QoS & flagQoS
-	if r.message.Retain {
-		flags |= flagRetain
+	for _, f := range r.flags() {
+		if *f.set {
+			flags |= f.bit
+		}
 	}
 	b = append(b, flags)
 	b = appendString(b, r.message.Topic)
 	b = appendString(b, r.reason)
 	b = append(b, r.message.Payload...)
 	return sealRecord(b, recordPut)
+}
+
+type flag struct {
+	bit byte
+	set *bool
+}
+
+func (r *putRecord) flags() [3]flag {
+	return [...]flag{{flagRetain, &r.message.Retain}, {flagHigh, &r.handling.High}, {flagExpendable, &r.handling.Expendable}}
 }
 
 // run is a row of consecutive ids with one outcome.
@@ -123,7 +137,10 @@ func decodeRecord(b []byte) (any, error) {
 		flags := d.byte()
 		r.message.Topic = d.string()
 		r.reason = d.string()
-		r.message.QoS, r.message.Retain = flags&flagQoS, flags&flagRetain != 0
+		r.message.QoS = flags & flagQoS
+		for _, f := range r.flags() {
+			*f.set = flags&f.bit != 0
+		}
 		r.message.Payload = append([]byte(nil), d.b...)
 		return r, d.err
 	case recordSettled:

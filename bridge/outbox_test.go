@@ -175,11 +175,11 @@ func TestOutboxPoisonStaysReadable(t *testing.T) {
 	}
 	if got := next(t, o); got.ID() == e.ID() {
 		t.Error("a poisoned message was handed out")
-	} else if err := o.Drop(got.ID()); !errors.Is(err, errInFlight) {
+	} else if err := o.Drop(got.ID()); !errors.Is(err, ErrInFlight) {
 		t.Errorf("drop of what is being sent: %v", err)
 	}
 	must(t, o.Drop(e.ID()))
-	if err := o.Drop(e.ID()); !errors.Is(err, errNoSuchID) {
+	if err := o.Drop(e.ID()); !errors.Is(err, ErrNoMessage) {
 		t.Errorf("the second drop: %v", err)
 	}
 	closeOutbox(t, o)
@@ -200,7 +200,7 @@ func TestOutboxRefusesWhenFull(t *testing.T) {
 		t.Fatal("a full queue must say so before Put returns")
 	}
 	room := make(chan error)
-	go func() { room <- o.Room(context.Background(), numbered(3)) }()
+	go func() { room <- o.Room(context.Background(), numbered(3), Handling{}) }()
 	select {
 	case err := <-room:
 		t.Fatal("there is no room, but Room returned", err)
@@ -236,7 +236,7 @@ func TestOutboxLimitsBytesOnDisk(t *testing.T) {
 			t.Errorf("a message larger than the queue: %v", err)
 		}
 	})
-	if err := o.Room(context.Background(), modems.Message{Payload: make([]byte, 2<<20)}); !errors.Is(err, ErrTooLarge) {
+	if err := o.Room(context.Background(), modems.Message{Payload: make([]byte, 2<<20)}, Handling{}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("room for a message larger than the queue: %v", err)
 	}
 	closeOutbox(t, o)
@@ -283,7 +283,7 @@ func TestOutboxDropsOldest(t *testing.T) {
 		}
 	})
 	room := make(chan error)
-	go func() { room <- o.Room(context.Background(), numbered(6)) }()
+	go func() { room <- o.Room(context.Background(), numbered(6), Handling{}) }()
 	must(t, a.Undelivered())
 	must(t, <-room)
 	must(t, errors.Join(b.Delivered(), c.Delivered()))
@@ -296,22 +296,4 @@ func TestOutboxDropsOldest(t *testing.T) {
 	if got := payloads(t, o); !slices.Equal(got, []string{"3"}) {
 		t.Errorf("after a restart: %v", got)
 	}
-}
-
-func TestOutboxDropsWhatIsTooOld(t *testing.T) {
-	dir := t.TempDir()
-	o := openOutbox(t, OutboxConfig{Dir: dir})
-	putWait(t, o, numberedUpTo(3)...)
-	o.mu.Lock()
-	o.items[0].arrival = time.Now().Add(-2 * time.Hour).UnixNano()
-	o.items[1].arrival = time.Date(1970, 1, 1, 0, 5, 0, 0, time.UTC).UnixNano() // no clock at boot
-	o.cfg.MaxAge = time.Hour
-	o.mu.Unlock()
-	if got := next(t, o); string(got.Message().Payload) != "1" {
-		t.Errorf("handed out %q", got.Message().Payload)
-	}
-	if s := o.Stats(); s.Dropped != 1 || s.Messages != 2 {
-		t.Errorf("%+v", s)
-	}
-	closeOutbox(t, o)
 }

@@ -40,9 +40,9 @@ func (b *Bridge) pumpUp(ctx context.Context, s modems.Session, topic func(string
 	return err
 }
 
-// publish takes the oldest message and hands it to the session, again and again.
+// publish takes the next message and hands it to the session, again and again.
 func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(string) string, other bool, inFlight chan<- sent) error {
-	refusals := 0 // of the message at the head; a refused one is the next again
+	refusals := map[uint64]int{} // by id: a refused one is the next again, or the next of its lane
 	for {
 		e, err := b.outbox.Next(ctx)
 		if err != nil {
@@ -57,23 +57,26 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 			m.Topic = topic(m.Topic)
 		}
 		r, err := s.Publish(ctx, m)
+		if errors.Is(err, modems.ErrRefused) {
+			refusals[e.ID()]++
+		} else {
+			delete(refusals, e.ID())
+		}
 		switch {
 		case err == nil:
-			refusals = 0
 			b.inFlight.Add(1)
 			inFlight <- sent{e, r}
 			continue
 		case errors.Is(err, modems.ErrMessage) && other:
 			return errors.Join(e.Undelivered(), fmt.Errorf("%w: message %d: %w", errOtherPath, e.ID(), err))
-		case errors.Is(err, modems.ErrMessage), errors.Is(err, modems.ErrRefused) && refusals == maxRefusals-1:
-			refusals = 0
+		case errors.Is(err, modems.ErrMessage), refusals[e.ID()] == maxRefusals:
+			delete(refusals, e.ID())
 			b.log.Warn("a message is set aside", "id", e.ID(), "topic", m.Topic, "why", err)
 			err = e.Poison(err)
 		case errors.Is(err, modems.ErrRefused):
-			refusals++
 			b.log.Warn("the module refused a message; it is tried again", "id", e.ID(), "topic", m.Topic, "why", err)
 			err = e.Undelivered()
-			pauseFor(ctx, time.Duration(refusals)*time.Second)
+			pauseFor(ctx, time.Duration(refusals[e.ID()])*time.Second)
 		default:
 			return errors.Join(e.Undelivered(), err)
 		}

@@ -72,6 +72,9 @@ type QueueStatus struct {
 	Poisoned      int     `json:"poisoned"` // set aside for a person to look at
 	Rejected      int     `json:"rejected"`
 	Dropped       int     `json:"dropped"`
+	DroppedBy     Drops   `json:"dropped_by"`
+	Damaged       int     `json:"damaged"` // could not be read from the disk any more
+	Dir           string  `json:"dir"`
 }
 
 type CounterStatus struct {
@@ -135,9 +138,10 @@ func (b *Bridge) Status() Status {
 	if q.Broken != nil && s.Reason == "" {
 		s.Reason = q.Broken.Error()
 	}
-	s.Queue = QueueStatus{Messages: q.Messages - q.Poisoned, Bytes: q.Bytes, Poisoned: q.Poisoned, Rejected: q.Rejected, Dropped: q.Dropped}
-	if !q.Oldest.IsZero() {
-		s.Queue.OldestSeconds = max(0, time.Since(q.Oldest).Round(time.Millisecond).Seconds())
+	s.Queue = QueueStatus{
+		Messages: q.Messages - q.Poisoned, Bytes: q.Bytes, OldestSeconds: q.Oldest.Round(time.Millisecond).Seconds(),
+		Poisoned: q.Poisoned, Rejected: q.Rejected, Dropped: q.Dropped, DroppedBy: q.DroppedBy, Damaged: q.Damaged,
+		Dir: b.queueDir,
 	}
 	s.Counters = CounterStatus{
 		UpAccepted: b.upAccepted.Load(), UpDelivered: b.upDelivered.Load(),
