@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,17 @@ func orphaned(dir string) bool {
 	found, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
 	_, err := os.Stat(filepath.Join(dir, metadb.FileName))
 	return len(found) > 0 && errors.Is(err, os.ErrNotExist)
+}
+
+// HoldsQueue reports whether there is a queue in dir. To open one that is not there would create it.
+func HoldsQueue(dir string) bool {
+	for _, pattern := range []string{"log/" + metadb.FileName, "log/*.wal", "log.rescued"} {
+		if found, _ := fs.Glob(os.DirFS(dir), pattern); len(found) > 0 {
+			return true
+		}
+	}
+	_, err := os.ReadDir(dir)
+	return errors.Is(err, fs.ErrPermission) // then OpenOutbox says who may
 }
 
 // metaStore mends the tail before raft-wal looks at it.

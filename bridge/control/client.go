@@ -62,18 +62,41 @@ func (c *Client) Send(ctx context.Context, req modems.SendRequest) (SendReply, e
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://atbridge"+path, bytes.NewReader(body))
+	resp, err := c.ask(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("asking the daemon: %w", err)
-	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // the status line says enough if it cannot be read
-		return fmt.Errorf("the daemon answered %s: %s", resp.Status, bytes.TrimSpace(text))
-	}
 	return json.NewDecoder(resp.Body).Decode(into)
 }
+
+// ask returns an answer that is good; its body is to be closed.
+func (c *Client) ask(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://atbridge"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("asking the daemon: %w", err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // the status line says enough if it cannot be read
+	text = bytes.TrimSpace(text)
+	if known := queueStatus[resp.StatusCode]; known != nil {
+		return nil, &refusal{string(text), known}
+	}
+	return nil, fmt.Errorf("the daemon answered %s: %s", resp.Status, text)
+}
+
+// refusal is an error of the daemon that is known here too.
+type refusal struct {
+	text  string
+	known error
+}
+
+func (r *refusal) Error() string { return r.text }
+func (r *refusal) Unwrap() error { return r.known }

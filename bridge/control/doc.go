@@ -4,7 +4,13 @@
 //	GET  /healthz      200 while a session with the broker stands, 503 with the reason while not
 //	GET  /api/status   bridge.Status as JSON
 //	GET  /metrics      Prometheus text
-//	POST /api/send     modems.SendRequest; only through the socket: who may open it may use the modem
+//
+// And only through the socket, for who may open it may use the modem and read the messages:
+//
+//	POST   /api/send       modems.SendRequest
+//	GET    /api/queue      a Message on each line, an empty one at the end; with their payloads: ?payload=true
+//	GET    /api/queue/ID   one Message with its payload; 410 where there is none
+//	DELETE /api/queue/ID   drops it; 409 while it is being sent
 //
 // The socket is 0660. Its group is the group of its directory where that can be set: systemd makes the directory.
 package control

@@ -30,6 +30,7 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 		{"queue_poisoned", "gauge", st.Queue.Poisoned},
 		{"queue_rejected_total", "counter", st.Queue.Rejected},
 		{"queue_dropped_total", "counter", st.Queue.Dropped},
+		{"queue_damaged_total", "counter", st.Queue.Damaged},
 		{"up_accepted_total", "counter", st.Counters.UpAccepted},
 		{"up_delivered_total", "counter", st.Counters.UpDelivered},
 		{"down_received_total", "counter", st.Counters.DownReceived},
@@ -55,6 +56,14 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "# TYPE atbridge_recovery_seconds_total counter")
 	for _, rung := range slices.Sorted(maps.Keys(st.Recovery)) {
 		fmt.Fprintf(w, "atbridge_recovery_seconds_total{rung=%q} %v\n", rung, st.Recovery[rung].Seconds)
+	}
+	by := st.Queue.DroppedBy
+	fmt.Fprintln(w, "# TYPE atbridge_queue_dropped_by_total counter")
+	for _, d := range []struct {
+		reason string
+		n      int
+	}{{"full", by.Full}, {"old", by.Old}, {"by_hand", by.ByHand}, {"qos0", by.QoS0}} {
+		fmt.Fprintf(w, "atbridge_queue_dropped_by_total{reason=%q} %d\n", d.reason, d.n)
 	}
 	fmt.Fprintln(w, "# TYPE atbridge_line_urcs_total counter")
 	for _, name := range slices.Sorted(maps.Keys(st.Line.URCs)) {

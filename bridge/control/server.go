@@ -97,6 +97,9 @@ func (s *Server) serve(l net.Listener, private bool) {
 	mux.HandleFunc("GET /metrics", s.metrics)
 	if private {
 		mux.HandleFunc("POST /api/send", s.send)
+		mux.HandleFunc("GET /api/queue", s.queue)
+		mux.HandleFunc("GET /api/queue/{id}", s.message)
+		mux.HandleFunc("DELETE /api/queue/{id}", s.drop)
 	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second}
 	s.servers = append(s.servers, srv)

@@ -17,6 +17,7 @@ import (
 var subcommands = []func(*globals) *cobra.Command{
 	newCheckCmd,
 	newDemoCmd,
+	newQueueCmd,
 	newRecordCmd,
 	newReplayCmd,
 	newRunCmd,
