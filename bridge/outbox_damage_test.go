@@ -36,30 +36,35 @@ func (m *frozenMeta) CommitState(s types.PersistentState) error {
 	return m.BoltMetaDB.CommitState(s)
 }
 
-// TestOutboxFinishesASeal: raft-wal alone could never again write to such a log.
-func TestOutboxFinishesASeal(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "log")
+// unsealedLog makes a log whose last segment is full, and the next one not begun: raft-wal alone could never again write
+// to it. It returns how many messages it holds.
+func unsealedLog(t *testing.T, dir string, payload func(n int) []byte) (messages int) {
+	t.Helper()
 	must(t, os.Mkdir(dir, 0o700))
 	meta := &frozenMeta{left: 1}
 	log, err := wal.Open(dir, wal.WithSegmentSize(64<<10), wal.WithMetaStore(meta))
 	must(t, err)
-	var n uint64
-	for ; err == nil; n++ {
-		r := putRecord{id: n + 1, arrival: time.Now(), message: modems.Message{Topic: "t", Payload: fmt.Appendf(nil, "%-5000d", n)}}
-		err = log.StoreLogs([]*raft.Log{{Index: n + 1, Data: r.encode()}})
+	for ; err == nil; messages++ {
+		r := putRecord{id: uint64(messages) + 1, arrival: time.Now(), message: modems.Message{Topic: "t", Payload: payload(messages)}}
+		err = log.StoreLogs([]*raft.Log{{Index: uint64(messages) + 1, Data: r.encode()}})
 	}
-	n-- // the last was not stored
 	if !errors.Is(err, wal.ErrSealed) {
 		t.Fatalf("the log ends with %v", err)
 	}
 	must(t, errors.Join(log.Close(), meta.Close()))
+	return messages - 1 // the last was not stored
+}
 
+func TestOutboxFinishesASeal(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	payload := func(n int) []byte { return fmt.Appendf(nil, "%-5000d", n) }
+	n := unsealedLog(t, dir, payload)
 	cfg := OutboxConfig{Dir: filepath.Dir(dir), MaxBytes: 4 << 20}
 	for range 2 {
 		o := openOutbox(t, cfg)
-		putWait(t, o, modems.Message{Topic: "t", Payload: fmt.Appendf(nil, "%-5000d", n)})
+		putWait(t, o, modems.Message{Topic: "t", Payload: payload(n)})
 		n++
-		if got := payloads(t, o); len(got) != int(n) {
+		if got := payloads(t, o); len(got) != n {
 			t.Errorf("%d messages, want %d", len(got), n)
 		}
 		closeOutbox(t, o)

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		putUntilKilled(dir)
 	}
+	if dir := os.Getenv(crashDir); dir != "" {
+		crashChild(dir)
+	}
 	modemtest.SideBySide(16)
 	os.Exit(m.Run())
 }
@@ -79,11 +82,12 @@ func putUntilKilled(dir string) {
 // message that it reported as stored and had not begun to settle.
 func TestOutboxSurvivesKill(t *testing.T) {
 	dir := t.TempDir()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(randomSeed(t), 0))
 	stored, settled, first := make(map[int]bool), make(map[int]bool), 0
 	kills := 12
+	if n, err := strconv.Atoi(os.Getenv("ATBRIDGE_KILLS")); err == nil { // scripts/kill.sh
+		kills = n
+	}
 	for range kills {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), childDir+"="+dir, childDir+"_FIRST="+strconv.Itoa(first))

@@ -61,6 +61,9 @@ func openJournal(dir string, segmentSize int64, d disk, log *slog.Logger) (*jour
 	if err == nil {
 		err = os.Chmod(filepath.Join(dir, metadb.FileName), 0o600)
 	}
+	if err == nil { // raft-wal makes the name of a segment durable with its first fsync, unless it was interrupted before that
+		err = errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	}
 	if err != nil {
 		return nil, errors.Join(err, j.close())
 	}

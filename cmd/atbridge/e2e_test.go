@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"hash/crc32"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -76,102 +75,6 @@ func publish(t *testing.T, c paho.Client, topic string, n int) {
 	if !token.WaitTimeout(30*time.Second) || token.Error() != nil {
 		t.Errorf("message %d was not acknowledged: %v", n, token.Error())
 	}
-}
-
-// kill -9, ten times, while messages go up: every message that the local broker has acknowledged arrives, unchanged.
-// A kill between a prompt and its payload leaves the modem waiting for data: nothing of the next run may end in it.
-func TestKill(t *testing.T) {
-	const kills = 10
-	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	chance := rand.New(rand.NewPCG(seed, 1))
-	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 115200, RTT: 60 * time.Millisecond})
-	atCloud := newTally()
-	collect(t, mustClient(t, r.cloud, "observer"), "site7/sensors/#", atCloud.got)
-
-	acked := map[int]bool{}
-	next := 0
-	for kill := 0; kill <= kills; kill++ {
-		r.start()
-		r.online()
-		house, err := client(t, r.local(), "sensor")
-		if err != nil {
-			t.Fatal(err)
-		}
-		killAt := time.After(time.Duration(100+chance.IntN(1200)) * time.Millisecond)
-		if kill == kills {
-			killAt = nil
-		}
-		next = publishUntil(t, house, killAt, next, acked)
-		if kill < kills {
-			r.kill()
-		}
-		house.Disconnect(0)
-	}
-	eventually(t, "all that was acknowledged to arrive", 60*time.Second, func() bool { return len(missing(acked, atCloud)) == 0 })
-	t.Logf("%d published, %d acknowledged, %d arrived, %d of them twice", next, len(acked), len(atCloud.count), len(atCloud.order)-len(atCloud.count))
-	if len(atCloud.garbage) > 0 {
-		t.Errorf("changed on the way: %v", atCloud.garbage)
-	}
-	if len(acked) < 50*kills/10 {
-		t.Errorf("only %d messages were acknowledged: the test did not test much", len(acked))
-	}
-	r.stop()
-}
-
-// publishUntil publishes with a window until the moment comes (nil: 100 messages), and notes what was acknowledged.
-func publishUntil(t *testing.T, c paho.Client, moment <-chan time.Time, from int, acked map[int]bool) (next int) {
-	t.Helper()
-	type flight struct {
-		n     int
-		token paho.Token
-	}
-	var flying []flight
-	settle := func(all bool) {
-		for len(flying) > 0 {
-			f := flying[0]
-			if all {
-				f.token.WaitTimeout(10 * time.Second)
-			}
-			select {
-			case <-f.token.Done():
-				if f.token.Error() == nil {
-					acked[f.n] = true
-				}
-				flying = flying[1:]
-			default:
-				return
-			}
-		}
-	}
-	pace := time.NewTicker(15 * time.Millisecond) // about what the line carries
-	defer pace.Stop()
-	for n := from; ; n++ {
-		if moment == nil && n == from+100 {
-			settle(true)
-			return n
-		}
-		flying = append(flying, flight{n, c.Publish("sensors/t", 1, false, payload(n))})
-		settle(false)
-		select {
-		case <-moment:
-			settle(false)
-			return n + 1
-		case <-pace.C:
-		}
-	}
-}
-
-func missing(acked map[int]bool, y *tally) (list []int) {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	for n := range acked {
-		if y.count[n] == 0 {
-			list = append(list, n)
-		}
-	}
-	return list
 }
 
 // An orderly stop, and a kill, in the middle of a stream of commands down: what the module has acknowledged before or
