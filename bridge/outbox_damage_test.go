@@ -276,6 +276,25 @@ func TestOutboxRescue(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a segment is cut", func(t *testing.T) {
+		const cut = 30_000
+		dir := filepath.Join(t.TempDir(), "q")
+		copyDir(t, pristine, dir)
+		must(t, os.Truncate(filepath.Join(dir, "log", filepath.Base(files[1])), cut))
+		whole, err := os.ReadFile(files[1])
+		must(t, err)
+		var want []int
+		for n := range 1500 {
+			if at := strings.Index(string(whole), fmt.Sprintf("%-80d", n)); at+100 < cut {
+				want = append(want, n)
+			}
+		}
+		got, stats := numbersOf(t, dir)
+		missing := slices.DeleteFunc(slices.Clone(want), func(n int) bool { return slices.Contains(got, n) })
+		if len(want) < 1000 || len(missing) > 0 || !slices.IsSorted(got) || stats.Damaged < 1500-len(got) {
+			t.Errorf("%d of 1500 messages are left, lost are %v, %+v", len(got), missing, stats)
+		}
+	})
 	t.Run("a segment is gone", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "q")
 		copyDir(t, pristine, dir)

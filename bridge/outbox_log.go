@@ -52,11 +52,8 @@ func openJournal(dir string, segmentSize int64, d disk, log *slog.Logger) (*jour
 	if orphaned(dir) { // raft-wal would take the segments for garbage and delete them
 		return nil, fmt.Errorf("%w: %s is gone", errUnreadable, metadb.FileName)
 	}
-	j := &journal{
-		dir:  dir,
-		meta: &metaStore{},
-		segs: &segments{Filer: segment.NewFiler(dir, d)},
-	}
+	segs := &segments{Filer: segment.NewFiler(dir, d)}
+	j := &journal{dir: dir, meta: &metaStore{segs: segs}, segs: segs}
 	err := j.openWAL(int(segmentSize), log)
 	if err == nil {
 		err = os.Chmod(filepath.Join(dir, metadb.FileName), 0o600)
@@ -101,7 +98,11 @@ func (j *journal) append(records [][]byte) (first uint64, err error) {
 	for i, r := range records {
 		logs[i] = &raft.Log{Index: j.next + uint64(i), Data: r}
 	}
-	if err := j.wal.StoreLogs(logs); err != nil {
+	err = j.wal.StoreLogs(logs)
+	if why := j.segs.failure(); errors.Is(err, wal.ErrSealed) && why != nil {
+		err = why // raft-wal begins the next segment on its own, and only logs what goes wrong then
+	}
+	if err != nil {
 		return 0, err
 	}
 	first = j.next
@@ -123,6 +124,7 @@ func (j *journal) read(id, index uint64) (putRecord, error) {
 	if serr := j.scan(func(f frame) {
 		if put, ok := f.record.(putRecord); ok && put.id == id {
 			r, found = put, true
+			r.message.Payload = slices.Clone(r.message.Payload)
 		}
 	}); serr != nil {
 		return putRecord{}, serr
@@ -175,13 +177,30 @@ func (j *journal) close() error {
 // segments follows which segment files there are. It is called from raft-wal's goroutine too.
 type segments struct {
 	*segment.Filer
-	mu    sync.Mutex
-	bases []uint64 // the first index of each, ascending
+	mu     sync.Mutex
+	bases  []uint64 // the first index of each, ascending
+	failed error    // why none could be begun
 }
 
 func (s *segments) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
 	s.add(info)
-	return s.Filer.Create(info)
+	w, err := s.Filer.Create(info)
+	s.fail(err)
+	return w, err
+}
+
+func (s *segments) fail(err error) {
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.failed = err
+	}
+}
+
+func (s *segments) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
 }
 
 func (s *segments) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, error) {
@@ -231,7 +250,7 @@ type frame struct {
 	index  uint64
 	size   int // bytes on the disk
 	raw    []byte
-	record any // putRecord or settledRecord
+	record any // putRecord or settledRecord; raw and a payload are overwritten after fn has returned
 }
 
 // scan calls fn for every intact record in the segment files, whatever raft-wal thinks of them. Of a damaged one only

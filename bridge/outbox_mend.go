@@ -44,7 +44,16 @@ func HoldsQueue(dir string) bool {
 }
 
 // metaStore mends the tail before raft-wal looks at it.
-type metaStore struct{ metadb.BoltMetaDB }
+type metaStore struct {
+	metadb.BoltMetaDB
+	segs *segments
+}
+
+func (m *metaStore) CommitState(s types.PersistentState) error {
+	err := m.BoltMetaDB.CommitState(s)
+	m.segs.fail(err)
+	return err
+}
 
 func (m *metaStore) Load(dir string) (types.PersistentState, error) {
 	state, err := m.BoltMetaDB.Load(dir)
@@ -140,6 +149,9 @@ func (j *journal) load() (contents, error) {
 		known uint64 // records that raft-wal and scan agree about
 		lost  []frame
 	)
+	if first > 0 { // to grow step by step would take twice the memory
+		c.live = make([]item, 0, min(last-first+1, 1<<20))
+	}
 	err = j.scan(func(f frame) {
 		stray := f.index > last || j.segs.base(f.index) != f.base
 		if !stray && f.index >= first {

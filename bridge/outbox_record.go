@@ -122,7 +122,7 @@ func recordSum(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[:2], crcCastagnoli), crcCastagnoli, b[recordHead:])
 }
 
-// decodeRecord returns a putRecord or a settledRecord. Nothing in the result refers to b.
+// decodeRecord returns a putRecord, whose payload lies in b, or a settledRecord.
 func decodeRecord(b []byte) (any, error) {
 	if len(b) < recordHead || binary.LittleEndian.Uint32(b[2:]) != recordSum(b) {
 		return nil, errRecord
@@ -141,7 +141,7 @@ func decodeRecord(b []byte) (any, error) {
 		for _, f := range r.flags() {
 			*f.set = flags&f.bit != 0
 		}
-		r.message.Payload = append([]byte(nil), d.b...)
+		r.message.Payload = d.b
 		return r, d.err
 	case recordSettled:
 		r := settledRecord{next: d.number()}

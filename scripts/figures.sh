@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The figures that the project quotes, measured here and now: rates as shares of what the line allows, bytes of a TLS
-# handshake, and the engine beside its reference. All modems are simulated ones; no figure is of a real module.
+# handshake, the engine beside its reference, and what the queue costs. All modems are simulated ones; no figure is of a real module.
 #
-#   scripts/figures.sh           all of them, about six minutes
+#   scripts/figures.sh           all of them, about seven minutes
 #   scripts/figures.sh TCP       the benchmarks whose names match
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,4 +29,11 @@ fi
 if wanted Engine; then
 	echo "# the AT engine beside warthog618/modem/at"
 	bench ./atcmd 'Command|URC|Scanner' 1s
+fi
+if wanted Queue; then
+	echo "# the queue: 200 B from PUBLISH to settlement, one at a time and 50 at a time"
+	bench ./bridge 'Outbox$' 2000x
+	bench ./bridge 'OutboxBacklog' 20x
+	echo "# 100,000 messages of 200 B: opened, and drained in order over path tcp on a line that is not paced"
+	ATBRIDGE_BACKLOG=100000 go test ./cmd/atbridge -count=1 -v -run 'TestBacklog$' | sed -n 's/^.*_test.go:[0-9]*: \(backlog .*\)$/\1/p'
 fi

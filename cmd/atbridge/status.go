@@ -76,8 +76,8 @@ func printStatus(w io.Writer, s bridge.Status, asJSON, again bool) error {
 		row("network", "%s", describe(s.Network))
 	}
 	row("queue", "%d waiting, %d bytes on disk, oldest %v", s.Queue.Messages, s.Queue.Bytes, time.Duration(s.Queue.OldestSeconds*float64(time.Second)).Round(time.Second))
-	if q := s.Queue; q.Poisoned+q.Rejected+q.Dropped > 0 {
-		row("", "%d set aside, %d rejected, %d dropped", q.Poisoned, q.Rejected, q.Dropped)
+	if q := s.Queue; q.Poisoned+q.Rejected+q.Dropped+q.Damaged > 0 {
+		row("", "%d set aside, %d rejected, %d dropped, %d damaged", q.Poisoned, q.Rejected, q.Dropped, q.Damaged)
 	}
 	row("up", "%d accepted, %d delivered", s.Counters.UpAccepted, s.Counters.UpDelivered)
 	row("down", "%d received, %d delivered", s.Counters.DownReceived, s.Counters.DownDelivered)
