@@ -18,6 +18,7 @@ import (
 	"github.com/atbridge/atbridge/bridge"
 	"github.com/atbridge/atbridge/bridge/control"
 	"github.com/atbridge/atbridge/modems"
+	"github.com/atbridge/atbridge/modems/modemsim"
 )
 
 // newHostRig is a cabinet without a modem: path host, to a broker at this address.
@@ -274,4 +275,23 @@ func TestQueueDirectory(t *testing.T) {
 			t.Errorf("another owner: exit %d, %s", code, stderr)
 		}
 	}
+}
+
+// How often the module has refused a message is counted for each on its own: one of high priority that comes between the
+// tries of another is not set aside for them.
+func TestRefusedOnItsOwn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 115200, Faults: []string{"pubex-error=1"}})
+	r.take("native")
+	r.change("up:   [", `up:   [{from: "alarms/#", to: "site7/alarms/#", priority: high}, `)
+	r.start()
+	r.online()
+	publishAs(t, r, "sensors/a", 1, "normal")
+	eventually(t, "four tries", 30*time.Second, func() bool { return strings.Count(r.log.String(), "it is tried again\" id=1 ") == 4 })
+	publishAs(t, r, "alarms/a", 1, "high")
+	eventually(t, "the first try of the other", 30*time.Second, func() bool { return strings.Contains(r.log.String(), " id=2 ") })
+	if s, err := r.status(); err != nil || s.Queue.Poisoned > 0 {
+		t.Errorf("%s, %v", asJSON(s.Queue), err)
+	}
+	r.stop()
 }
