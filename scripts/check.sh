@@ -4,7 +4,7 @@
 #   scripts/check.sh            everything
 #   FUZZTIME=1m scripts/check.sh
 #
-# Needs Go and, for all tests to run, mosquitto. The network is used for Go modules only.
+# Needs Go and, for all tests to run, mosquitto and strace. The network is used for Go modules only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
