@@ -109,6 +109,7 @@ func New(cfg Config) (*Bridge, error) {
 		return nil, err
 	}
 	cfg.Local.Room = b.room // a full queue holds its publishers for a while
+	cfg.Local.File = filepath.Join(cfg.Queue.Dir, "local")
 	if b.local, err = StartLocal(cfg.Local, b.accept); err != nil {
 		return nil, errors.Join(err, b.outbox.Close())
 	}

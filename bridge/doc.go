@@ -35,8 +35,22 @@
 //
 // # Down: from the cloud to local clients
 //
-// A message is taken from the session, routed, handed to the local broker, and then acknowledged upstream where the
-// host holds the protocol. Where the module acknowledges by itself (path native), a crash in between loses it.
+// A message is taken from the session, routed, handed to the local side, and only then acknowledged upstream, where the
+// host holds the protocol (path tcp and host). "Handed" means: every local subscriber that is connected has it in its
+// queue, and every lasting session (clean session 0) that gets it with QoS 1 or 2 has it on the disk.
+//
+// # What the embedded broker promises
+//
+// A PUBACK to a local publisher, and ours to the cloud, means: the message is on the disk for the cloud, if a route
+// takes it, and for each lasting session that gets it with QoS 1 or 2; and if it is a retained one, it is retained on the
+// disk. This survives kill -9: such a client comes back, finds its subscriptions, and gets what it has not
+// acknowledged, in order, at least once. Messages that no lasting session wants, and those of QoS 0, cost no write.
+//
+// All this is bounded: 10,000 messages or 16 MiB for one session, 64 MiB for all, 1,000 lasting sessions. Beyond it a
+// message from the cloud waits up to 30 s for a subscriber that is connected; then, and at once where it is not or
+// where the message is from another local client, the session's oldest message is dropped, counted and logged.
+//
+// The file is queue.dir/local. If it is damaged, it is kept as local.damaged, what can be read of it is used, and the log says so.
 //
 // # Who encodes MQTT
 //
@@ -60,6 +74,6 @@
 //	pump.go        the two pumps
 //	route.go       topic rules, pure
 //	outbox*.go     the durable queue
-//	local*.go      the embedded broker
+//	local*.go      the embedded broker; its doc is at Local
 //	status.go      what a Bridge says of itself
 package bridge

@@ -2,12 +2,12 @@ package bridge
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +21,7 @@ import (
 type LocalConfig struct {
 	Listen             string // host:port; beyond loopback only with a password
 	Username, Password string // empty: every local client may connect
+	File               string // what lasts beyond this process; empty: nothing does
 	Log                *slog.Logger
 
 	// Room waits until a message that accept has refused with ErrQueueFull or ErrStore would be taken: Outbox.Room.
@@ -37,18 +38,25 @@ type LocalConfig struct {
 // called; done(err) never acknowledges. done is called once, from any goroutine, and does not block.
 type Accept func(m modems.Message, done func(error)) (taken bool)
 
-// Local is the embedded broker: mochi-mqtt, between a listener of ours (local_conn.go) and a hook of ours
-// (local_publish.go).
+// Local is the embedded broker: mochi-mqtt between a listener (local_conn.go) and a hook (local_hook.go) of ours.
+// What clients publish is told in local_publish.go, what they are sent in local_fanout.go and local_session.go, and
+// what is known of them after a restart in local_store.go.
 type Local struct {
 	cfg      LocalConfig
 	accept   Accept
 	server   *mqtt.Server
 	listener *guardedListener
-	inline   *mqtt.Client // publishes what we fan out
+	store    *store
 	closing  context.Context
 	close    func() error
 
+	held    atomic.Int64 // bytes that wait in all sessions
+	dropped atomic.Uint64
+
+	retaining sync.Mutex // what is retained in memory is what is on the disk
+
 	mu         sync.Mutex
+	sessions   map[string]*session
 	publishers map[*mqtt.Client]*publisher
 	unreleased map[packetKey]*publish // QoS 2: received, and no PUBREL yet
 }
@@ -72,19 +80,26 @@ func StartLocal(cfg LocalConfig, accept Accept) (*Local, error) {
 	if err != nil {
 		return nil, err
 	}
+	sessions, err := openStore(cfg.File, cfg.Log)
+	if err != nil {
+		return nil, errors.Join(err, tcp.Close())
+	}
 	capabilities := mqtt.NewDefaultServerCapabilities()
 	capabilities.MaximumPacketSize = maxPacket
 	// The library would delete retained and unacknowledged messages a day after their birth, and after the clock is set.
 	capabilities.MaximumMessageExpiryInterval = 0
+	capabilities.MaximumClientWritesPending = 64 // for each client, and only $SYS goes that way
 	l := &Local{
 		cfg:    cfg,
 		accept: accept,
+		store:  sessions,
 		server: mqtt.New(&mqtt.Options{
 			Capabilities:           capabilities,
 			Logger:                 slog.New(quietLog{cfg.Log.Handler()}),
 			SysTopicResendInterval: 60, // $SYS stops the world to read memory statistics: not every second
 		}),
 		listener:   &guardedListener{tcp: tcp, log: cfg.Log, stall: cfg.Stall, conns: make(map[*guardedConn]bool)},
+		sessions:   make(map[string]*session),
 		publishers: make(map[*mqtt.Client]*publisher),
 		unreleased: make(map[packetKey]*publish),
 	}
@@ -92,16 +107,16 @@ func StartLocal(cfg LocalConfig, accept Accept) (*Local, error) {
 	l.closing = closing
 	l.close = sync.OnceValue(func() error {
 		cancel()
-		return l.server.Close()
+		return errors.Join(l.server.Close(), l.store.close())
 	})
-	l.inline = l.server.NewClient(nil, "local", "atbridge", true)
+	l.restore()
 	err = errors.Join(
 		l.server.AddHook(&hook{l: l}, nil),
 		l.server.AddListener(l.listener),
 		l.server.Serve(),
 	)
 	if err != nil {
-		return nil, errors.Join(err, tcp.Close())
+		return nil, errors.Join(err, tcp.Close(), l.store.close())
 	}
 	return l, nil
 }
@@ -128,99 +143,25 @@ func listenLocal(cfg LocalConfig) (net.Listener, error) {
 // Addr is the address that clients connect to.
 func (l *Local) Addr() string { return l.listener.Address() }
 
-// Deliver hands a message from the cloud to the local subscribers. It never passes accept. When it returns, the
-// message is in the broker's memory, for every session that subscribes to it, connected or not.
-func (l *Local) Deliver(m modems.Message) error {
-	if err := l.fanOut(packets.Packet{
+// Deliver hands a message from the cloud to the local subscribers. It never passes accept. When it returns nil, every
+// session that subscribes to it has it, and those that last have it on the disk.
+func (l *Local) Deliver(ctx context.Context, m modems.Message) error {
+	if err := checkTopic(m.Topic); err != nil {
+		return fmt.Errorf("deliver to local topic %q: %w: %w", m.Topic, modems.ErrMessage, err)
+	}
+	pk := packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: m.QoS, Retain: m.Retain},
 		TopicName:   m.Topic,
 		Payload:     m.Payload,
-		PacketID:    uint16(m.QoS), // any will do, but only with QoS 1
-	}); err != nil {
+		Created:     time.Now().Unix(),
+	}
+	l.hold(ctx, pk)
+	if err := l.fanOut(pk, l.stage(pk)); err != nil {
 		return fmt.Errorf("deliver to local topic %q: %w", m.Topic, err)
 	}
 	return nil
 }
 
-// fanOut publishes pk to the subscribers and retains it if it says so.
-func (l *Local) fanOut(pk packets.Packet) error { return l.server.InjectPacket(l.inline, pk) }
-
 // Close disconnects all clients. When it returns, accept is not called any more. Messages that accept has taken and
 // not reported as done are not acknowledged.
 func (l *Local) Close() error { return l.close() }
-
-// hook is what mochi-mqtt asks.
-type hook struct {
-	mqtt.HookBase
-	l *Local
-}
-
-func (h *hook) ID() string { return "atbridge" }
-
-func (h *hook) Provides(b byte) bool {
-	switch b {
-	case mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablish, mqtt.OnDisconnect,
-		mqtt.OnPacketRead, mqtt.OnPublish, mqtt.OnWillSent, mqtt.OnPublishDropped:
-		return true
-	}
-	return false
-}
-
-func (h *hook) OnConnectAuthenticate(_ *mqtt.Client, pk packets.Packet) bool {
-	want := h.l.cfg
-	if want.Username == "" && want.Password == "" {
-		return true
-	}
-	user := subtle.ConstantTimeCompare(pk.Connect.Username, []byte(want.Username))
-	password := subtle.ConstantTimeCompare(pk.Connect.Password, []byte(want.Password))
-	return user&password == 1
-}
-
-func (h *hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
-
-// OnSessionEstablish: a clean session knows nothing of the one before it [MQTT-3.1.2-6].
-func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
-	if pk.Connect.Clean {
-		h.l.forget(cl.ID)
-	}
-}
-
-func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
-	h.l.leave(cl)
-	if expire && !cl.IsTakenOver() {
-		h.l.forget(cl.ID)
-	}
-}
-
-func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	if pk.FixedHeader.Type == packets.Pubrel {
-		h.l.release(cl, pk.PacketID)
-	}
-	return pk, nil
-}
-
-// OnPublish is called in the goroutine that reads from the client, before the acknowledgement. After
-// ErrRejectPacket, and no other error, the library neither acknowledges nor fans out: then both are ours.
-func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	if cl.Net.Inline {
-		pk.Origin = pk.Connect.ClientIdentifier // who published it first: see publisher.finish
-		return pk, nil
-	}
-	return pk, h.l.publish(cl, pk)
-}
-
-// OnWillSent: the library has fanned the will out, past OnPublish. There is nobody to acknowledge it to.
-func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
-	if h.l.closing.Err() != nil {
-		return
-	}
-	h.l.accept(messageOf(pk), func(err error) {
-		if err != nil {
-			h.l.cfg.Log.Warn("local: a will could not be passed on", "client", cl.ID, "topic", pk.TopicName, "error", err)
-		}
-	})
-}
-
-func (h *hook) OnPublishDropped(cl *mqtt.Client, pk packets.Packet) {
-	h.l.cfg.Log.Warn("local: a subscriber reads too slowly, a message for it was dropped", "client", cl.ID, "topic", pk.TopicName)
-}

@@ -61,20 +61,28 @@ type raw struct {
 	id uint16
 }
 
-func dialRaw(t *testing.T, l *Local, client string, clean bool) *raw {
+func dialRaw(t *testing.T, addr, client string, clean bool) *raw {
 	t.Helper()
-	c, err := net.Dial("tcp", l.Addr())
+	r, _ := connectRaw(t, addr, client, clean)
+	return r
+}
+
+// connectRaw connects and says whether the broker knew the session.
+func connectRaw(t *testing.T, addr, client string, clean bool) (r *raw, present bool) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
-	r := &raw{t: t, Conn: c}
+	r = &raw{t: t, Conn: c}
 	connect := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
 	connect.ProtocolName, connect.ProtocolVersion = "MQTT", 4
 	connect.ClientIdentifier, connect.CleanSession, connect.Keepalive = client, clean, 60
 	r.send(connect)
-	if ack := expect[*packets.ConnackPacket](r); ack.ReturnCode != 0 {
+	ack := expect[*packets.ConnackPacket](r)
+	if ack.ReturnCode != 0 {
 		t.Fatalf("CONNACK %d", ack.ReturnCode)
 	}
-	return r
+	return r, ack.SessionPresent
 }
 
 func (r *raw) send(p packets.ControlPacket) {
@@ -112,6 +120,18 @@ func expect[P packets.ControlPacket](r *raw) P {
 		r.t.Fatalf("got %v", p)
 	}
 	return got
+}
+
+// take reads the next message, which must be a PUBLISH, and acknowledges it.
+func (r *raw) take() *packets.PublishPacket {
+	r.t.Helper()
+	p := expect[*packets.PublishPacket](r)
+	if p.Qos == 1 {
+		ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+		ack.MessageID = p.MessageID
+		r.send(ack)
+	}
+	return p
 }
 
 // quiet fails if the broker has said anything before it answers a ping: packets come in order.

@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -26,15 +25,17 @@ type publisher struct {
 	l     *Local
 	cl    *mqtt.Client
 	queue chan *publish
-	busy  atomic.Int32 // publishes that are not yet acknowledged
 }
 
 // publish is one PUBLISH packet on its way.
 type publish struct {
-	pk    packets.Packet
-	done  chan struct{} // closed when err is known
-	err   error
-	first *publish // QoS 2: this is a repetition of first, which is all that counts
+	pk     packets.Packet
+	staged staged        // for the local subscribers
+	done   chan struct{} // closed when accept has settled it
+	err    error
+	first  *publish // QoS 2: this is a repetition of first, which is all that counts
+
+	finished chan struct{} // closed when it is fanned out, or given up for err
 }
 
 // packetKey names a packet identifier of a session.
@@ -47,33 +48,31 @@ type packetKey struct {
 // that the library announces to MQTT 5 clients.
 const maxUnacknowledged = 1024
 
-// publish returns nil if the library shall handle pk.
-func (l *Local) publish(cl *mqtt.Client, pk packets.Packet) error {
+// publish takes what cl has sent.
+func (l *Local) publish(cl *mqtt.Client, pk packets.Packet) {
 	p := l.publisher(cl)
 	if first := l.received(cl, pk); first != nil { // [MQTT-4.3.3-2]: not a second time
-		p.enqueue(&publish{pk: pk, done: first.done, first: first})
-		return packets.ErrRejectPacket
+		p.enqueue(&publish{pk: pk, done: first.finished, first: first})
+		return
 	}
 	pub, taken, err := l.offer(pk)
 	switch {
 	case err != nil && pk.FixedHeader.Qos == 0:
 		l.cfg.Log.Warn("local: a message of QoS 0 was dropped", "client", cl.ID, "topic", pk.TopicName, "error", err)
-		return packets.ErrRejectPacket
+		return
 	case err != nil:
 		l.refuse(cl, pk, err)
-		return packets.ErrRejectPacket
-	case !taken && p.busy.Load() == 0:
-		return nil
-	case !taken: // the library would acknowledge it before those that came first
+		return
+	case !taken:
 		pub.settle(nil)
 	}
+	pub.staged = l.stage(pk)
 	if pk.FixedHeader.Qos == 2 {
 		l.mu.Lock()
 		l.unreleased[packetKey{cl.ID, pk.PacketID}] = pub
 		l.mu.Unlock()
 	}
 	p.enqueue(pub)
-	return packets.ErrRejectPacket
 }
 
 // received returns the QoS 2 message that pk repeats.
@@ -92,7 +91,7 @@ func (l *Local) offer(pk packets.Packet) (pub *publish, taken bool, err error) {
 	defer cancel()
 	m := messageOf(pk)
 	for {
-		pub = &publish{pk: pk, done: make(chan struct{})}
+		pub = &publish{pk: pk, done: make(chan struct{}), finished: make(chan struct{})}
 		taken = l.accept(m, pub.settle)
 		select {
 		case <-pub.done:
@@ -146,17 +145,6 @@ func (l *Local) leave(cl *mqtt.Client) {
 	}
 }
 
-// forget drops the QoS 2 state of a session.
-func (l *Local) forget(client string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for key := range l.unreleased {
-		if key.client == client {
-			delete(l.unreleased, key)
-		}
-	}
-}
-
 // release: the client has sent PUBREL for id. The library answers PUBCOMP, without a complaint only if it knows the id.
 func (l *Local) release(cl *mqtt.Client, id uint16) {
 	l.mu.Lock()
@@ -169,7 +157,6 @@ func (l *Local) release(cl *mqtt.Client, id uint16) {
 }
 
 func (p *publisher) enqueue(pub *publish) {
-	p.busy.Add(1)
 	select {
 	case p.queue <- pub:
 	case <-p.l.closing.Done():
@@ -183,38 +170,34 @@ func (p *publisher) run() {
 		if err := p.finish(pub); err != nil {
 			p.l.cfg.Log.Debug("local: a message was not acknowledged", "client", p.cl.ID, "topic", pub.pk.TopicName, "error", err)
 		}
-		p.busy.Add(-1)
 	}
 }
 
 func (p *publisher) finish(pub *publish) error {
-	if pub.first != nil {
+	switch {
+	case pub.first != nil:
 		pub.err = pub.first.err
+	case pub.err != nil:
+		pub.staged.undo()
+		close(pub.finished)
+	default:
+		pub.err = p.l.fanOut(pub.pk, pub.staged)
+		close(pub.finished)
 	}
 	qos := pub.pk.FixedHeader.Qos
 	switch {
-	case pub.err != nil && qos == 0:
-		return pub.err
-	case pub.err != nil:
+	case pub.err != nil && qos > 0:
 		p.l.mu.Lock()
 		delete(p.l.unreleased, packetKey{p.cl.ID, pub.pk.PacketID})
 		p.l.mu.Unlock()
 		p.l.refuse(p.cl, pub.pk, pub.err)
 		return pub.err
+	case qos == 1:
+		return p.cl.WritePacket(acknowledgement(packets.Puback, pub.pk.PacketID))
+	case qos == 2:
+		return p.cl.WritePacket(acknowledgement(packets.Pubrec, pub.pk.PacketID))
 	}
-	var fanErr error
-	if pub.first == nil {
-		pk := pub.pk
-		pk.Connect.ClientIdentifier = p.cl.ID // for hook.OnPublish: MQTT 5 subscribers may ask for No Local
-		fanErr = p.l.fanOut(pk)
-	}
-	switch qos {
-	case 1:
-		return errors.Join(fanErr, p.cl.WritePacket(acknowledgement(packets.Puback, pub.pk.PacketID)))
-	case 2:
-		return errors.Join(fanErr, p.cl.WritePacket(acknowledgement(packets.Pubrec, pub.pk.PacketID)))
-	}
-	return fanErr
+	return pub.err
 }
 
 func acknowledgement(kind byte, id uint16) packets.Packet {

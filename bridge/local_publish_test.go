@@ -20,9 +20,9 @@ import (
 func TestLocalAcknowledgesWhenStored(t *testing.T) {
 	offered := make(chan taken, 10)
 	l := startLocal(t, LocalConfig{}, takeAll(offered))
-	sub := dialRaw(t, l, "sub", true)
+	sub := dialRaw(t, l.Addr(), "sub", true)
 	sub.subscribe("#", 1)
-	c := dialRaw(t, l, "c", true)
+	c := dialRaw(t, l.Addr(), "c", true)
 	id := c.publish("up/a", "1", 1)
 	m := receive(t, offered, "the offer")
 	if m.Topic != "up/a" || string(m.Payload) != "1" || m.QoS != 1 {
@@ -48,9 +48,9 @@ func TestLocalAcknowledgesWhenStored(t *testing.T) {
 func TestLocalAcknowledgesInOrder(t *testing.T) {
 	offered := make(chan taken, 10)
 	l := startLocal(t, LocalConfig{}, takeAll(offered))
-	sub := dialRaw(t, l, "sub", true)
+	sub := dialRaw(t, l.Addr(), "sub", true)
 	sub.subscribe("#", 0)
-	c := dialRaw(t, l, "c", true)
+	c := dialRaw(t, l.Addr(), "c", true)
 	first := c.publish("up/a", "first", 1)
 	second := c.publish("own", "second", 1)
 	third := c.publish("up/a", "third", 2)
@@ -91,7 +91,7 @@ func TestLocalPipelining(t *testing.T) {
 		})
 		return true
 	})
-	c := dialRaw(t, l, "c", true)
+	c := dialRaw(t, l.Addr(), "c", true)
 	var packed bytes.Buffer
 	for i := range n {
 		must(t, publishPacket("up/a", strconv.Itoa(i), 1, uint16(i+1)).Write(&packed))
@@ -118,9 +118,9 @@ func TestLocalPipelining(t *testing.T) {
 func TestLocalQoS2(t *testing.T) {
 	offered := make(chan taken, 10)
 	l := startLocal(t, LocalConfig{}, takeAll(offered))
-	sub := dialRaw(t, l, "sub", true)
+	sub := dialRaw(t, l.Addr(), "sub", true)
 	sub.subscribe("up/#", 2)
-	c := dialRaw(t, l, "c", false)
+	c := dialRaw(t, l.Addr(), "c", false)
 	id := c.publish("up/a", "1", 2)
 	m := receive(t, offered, "the offer")
 	again := publishPacket("up/a", "1", 2, id)
@@ -135,7 +135,7 @@ func TestLocalQoS2(t *testing.T) {
 		t.Errorf("fanned out: %v", p)
 	}
 
-	c = dialRaw(t, l, "c", false) // the same session on another connection
+	c = dialRaw(t, l.Addr(), "c", false) // the same session on another connection
 	c.send(again)
 	if rec := expect[*packets.PubrecPacket](c); rec.MessageID != id {
 		t.Errorf("PUBREC for %d", rec.MessageID)
@@ -155,7 +155,7 @@ func TestLocalQoS2(t *testing.T) {
 	if m := receive(t, offered, "the next message"); string(m.Payload) != "2" {
 		t.Errorf("offered %q", m.Payload)
 	}
-	c = dialRaw(t, l, "c", true) // a clean session forgets it [MQTT-3.1.2-6]
+	c = dialRaw(t, l.Addr(), "c", true) // a clean session forgets it [MQTT-3.1.2-6]
 	c.send(publishPacket("up/a", "3", 2, id))
 	if m := receive(t, offered, "a message of the clean session"); string(m.Payload) != "3" {
 		t.Errorf("offered %q", m.Payload)
@@ -165,9 +165,9 @@ func TestLocalQoS2(t *testing.T) {
 func TestLocalClientLeavesBeforeItsAck(t *testing.T) {
 	offered := make(chan taken, 10)
 	l := startLocal(t, LocalConfig{}, takeAll(offered))
-	sub := dialRaw(t, l, "sub", true)
+	sub := dialRaw(t, l.Addr(), "sub", true)
 	sub.subscribe("#", 0)
-	c := dialRaw(t, l, "c", true)
+	c := dialRaw(t, l.Addr(), "c", true)
 	c.publish("up/a", "1", 1)
 	m := receive(t, offered, "the offer")
 	c.Close()
@@ -175,7 +175,7 @@ func TestLocalClientLeavesBeforeItsAck(t *testing.T) {
 	if p := expect[*packets.PublishPacket](sub); string(p.Payload) != "1" {
 		t.Errorf("fanned out %q", p.Payload)
 	}
-	c = dialRaw(t, l, "c", true)
+	c = dialRaw(t, l.Addr(), "c", true)
 	c.publish("up/a", "2", 1)
 	receive(t, offered, "the next offer").done(nil)
 	expect[*packets.PubackPacket](c)
@@ -185,9 +185,9 @@ func TestLocalNeverAcknowledgesAnError(t *testing.T) {
 	for qos := byte(0); qos <= 2; qos++ {
 		offered := make(chan taken, 10)
 		l := startLocal(t, LocalConfig{}, takeAll(offered))
-		sub := dialRaw(t, l, "sub", true)
+		sub := dialRaw(t, l.Addr(), "sub", true)
 		sub.subscribe("#", 0)
-		c := dialRaw(t, l, "c", false)
+		c := dialRaw(t, l.Addr(), "c", false)
 		c.publish("up/a", "1", qos)
 		receive(t, offered, "the offer").done(errors.New("the disk is on fire"))
 		if qos == 0 {
@@ -200,7 +200,7 @@ func TestLocalNeverAcknowledgesAnError(t *testing.T) {
 			t.Errorf("QoS %d: got %v", qos, p)
 		}
 		sub.quiet()
-		c = dialRaw(t, l, "c", false) // it may try again
+		c = dialRaw(t, l.Addr(), "c", false) // it may try again
 		c.publish("up/a", "1", qos)
 		receive(t, offered, "the second offer").done(nil)
 		c.SetReadDeadline(time.Now().Add(patience))
@@ -218,7 +218,7 @@ func TestLocalHoldsWhileFull(t *testing.T) {
 		asked <- true
 		return o.Room(ctx, m, Handling{})
 	}}, func(m modems.Message, done func(error)) bool { o.Put(m, done); return true })
-	c := dialRaw(t, l, "c", true)
+	c := dialRaw(t, l.Addr(), "c", true)
 	c.publish("up/a", "1", 1)
 	expect[*packets.PubackPacket](c)
 	id := c.publish("up/a", "2", 1)
@@ -227,7 +227,7 @@ func TestLocalHoldsWhileFull(t *testing.T) {
 	if ack := expect[*packets.PubackPacket](c); ack.MessageID != id {
 		t.Errorf("PUBACK for %d, want %d", ack.MessageID, id)
 	}
-	zero := dialRaw(t, l, "zero", true)
+	zero := dialRaw(t, l.Addr(), "zero", true)
 	zero.publish("up/a", "3", 0) // nobody waits for it: no reason to hold the others of this client
 	zero.quiet()
 	if e := next(t, o); string(e.Message().Payload) != "2" {
@@ -242,7 +242,7 @@ func TestLocalDisconnectsWhenFullForTooLong(t *testing.T) {
 	putWait(t, o, numbered(0))
 	l := startLocal(t, LocalConfig{Room: func(ctx context.Context, m modems.Message) error { return o.Room(ctx, m, Handling{}) }, Hold: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))},
 		func(m modems.Message, done func(error)) bool { o.Put(m, done); return true })
-	c := dialRaw(t, l, "c", true)
+	c := dialRaw(t, l.Addr(), "c", true)
 	c.publish("up/a", "1", 1)
 	c.closed()
 	if text := log.String(); !strings.Contains(text, ErrQueueFull.Error()) || !strings.Contains(text, "client=c") {
@@ -257,7 +257,7 @@ func TestLocalCloseEndsAHold(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}}, func(_ modems.Message, done func(error)) bool { done(ErrQueueFull); return true })
-	c := dialRaw(t, l, "c", true)
+	c := dialRaw(t, l.Addr(), "c", true)
 	c.publish("up/a", "1", 1)
 	receive(t, full, "the hold")
 	silent, err := net.Dial("tcp", l.Addr()) // and one that never says CONNECT

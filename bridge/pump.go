@@ -142,7 +142,7 @@ func (b *Bridge) pumpDown(ctx context.Context, s modems.Session) error {
 			b.log.Warn("a message from the broker that no route takes", "topic", m.Topic)
 		} else {
 			m.Topic, m.QoS = to, r.QoS
-			if err := b.local.Deliver(m); err != nil {
+			if err := b.local.Deliver(ctx, m); err != nil {
 				return fmt.Errorf("delivering to local clients: %w", err)
 			}
 			b.downDelivered.Add(1)

@@ -216,7 +216,7 @@ func (d *demo) command(cloud *bridge.Local) error {
 	d.commands++
 	d.mu.Unlock()
 	d.say("cloud", "sends down %s %s", m.Topic, m.Payload)
-	return cloud.Deliver(m)
+	return cloud.Deliver(context.Background(), m)
 }
 
 // cloudReceives is the cloud: it acknowledges everything and counts what it knows.
