@@ -61,14 +61,15 @@ type Bridge struct {
 	cfg    Config
 	log    *slog.Logger
 	outbox *Outbox
-	local  *Local
+	local  LocalSide
+	guard  loopGuard
 
 	up       atomic.Pointer[Routes]
 	down     atomic.Pointer[Routes]
 	replaced chan struct{} // holds a token after SetRoutes
 	backoff  backoff
 	ladder   ladder
-	online   time.Time // when the last session began; zero: none since the last failure. Only the supervisor touches it
+	onlineAt time.Time // when the last session began; zero: none since the last failure. Only the supervisor touches it
 	paths    paths     // only the supervisor touches it
 	lastPath string    // of the session before; only the supervisor touches it
 	silent   bool      // nothing has answered on the port; only the supervisor touches it
@@ -88,7 +89,7 @@ type Bridge struct {
 
 	inFlight atomic.Int64 // publishes whose acknowledgement is awaited
 
-	upAccepted, upDelivered, downReceived, downDelivered, sessions, switches, recoveries atomic.Uint64
+	upAccepted, upDelivered, downReceived, downDelivered, loops, sessions, switches, recoveries atomic.Uint64
 }
 
 // New opens the queue and starts the local broker: what can be wrong with this machine shows here.
@@ -110,7 +111,7 @@ func New(cfg Config) (*Bridge, error) {
 	}
 	cfg.Local.Room = b.room // a full queue holds its publishers for a while
 	cfg.Local.File = filepath.Join(cfg.Queue.Dir, "local")
-	if b.local, err = StartLocal(cfg.Local, b.accept); err != nil {
+	if b.local, err = startLocalSide(cfg.Local, cfg.Up, b.accept); err != nil {
 		return nil, errors.Join(err, b.outbox.Close())
 	}
 	return b, nil
@@ -120,13 +121,14 @@ func New(cfg Config) (*Bridge, error) {
 // are asked for anew, from Config.Target; a session that stands subscribes to what is new and leaves what is gone.
 func (b *Bridge) SetRoutes(up Routes) {
 	b.up.Store(&up)
+	b.local.Follow(up)
 	select {
 	case b.replaced <- struct{}{}:
 	default:
 	}
 }
 
-// LocalAddr is where the local broker listens.
+// LocalAddr is where local clients connect.
 func (b *Bridge) LocalAddr() string { return b.local.Addr() }
 
 // upward makes of a local message what goes up, where a route sends it up. What its publisher has sent with QoS 0 is

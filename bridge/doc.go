@@ -36,8 +36,14 @@
 // # Down: from the cloud to local clients
 //
 // A message is taken from the session, routed, handed to the local side, and only then acknowledged upstream, where the
-// host holds the protocol (path tcp and host). "Handed" means: every local subscriber that is connected has it in its
-// queue, and every lasting session (clean session 0) that gets it with QoS 1 or 2 has it on the disk.
+// host holds the protocol (path tcp and host). Handed to the embedded broker means: every local subscriber that is
+// connected has it in its queue, and every lasting session (clean session 0) that gets it with QoS 1 or 2 has it on the
+// disk. Handed to an existing broker means: that has acknowledged it. While a local side is away, or its disk is full, the
+// pump waits for as long as the session stands and 5 s longer, and the broker in the cloud keeps the message.
+//
+// Where the module holds the protocol (path native: EC600, NT35E, Air724UG, ML307 alike), it acknowledges to the broker
+// when it has the message, before we have: what is then on the line, in the driver's queue or in the hands of the pump is
+// lost if the process is killed or the line breaks. Path tcp closes this gap.
 //
 // # What the embedded broker promises
 //
@@ -50,7 +56,19 @@
 // message from the cloud waits up to 30 s for a subscriber that is connected; then, and at once where it is not or
 // where the message is from another local client, the session's oldest message is dropped, counted and logged.
 //
+// A client with MQTT 5 gets its messages again after a restart too; how long they were to be kept is then counted anew.
+//
 // The file is queue.dir/local. If it is damaged, it is kept as local.damaged, what can be read of it is used, and the log says so.
+//
+// # An existing local broker
+//
+// LocalBroker. Its promises are that broker's; ours is that a message is acknowledged to it when it is on our disk, and
+// upstream when it has acknowledged ours. Whether a message was retained it does not say of live ones: MQTT 3.1.1 has
+// brokers clear the flag.
+//
+// # Loops
+//
+// loop.go: a route that feeds itself is refused, and a message from the cloud never goes up again.
 //
 // # Who encodes MQTT
 //
@@ -74,6 +92,8 @@
 //	pump.go        the two pumps
 //	route.go       topic rules, pure
 //	outbox*.go     the durable queue
-//	local*.go      the embedded broker; its doc is at Local
+//	local_side.go  the local side, of either kind: the embedded broker (local.go; its doc is at Local), or an existing
+//	               one (local_broker.go)
+//	loop.go        what would go round for ever
 //	status.go      what a Bridge says of itself
 package bridge

@@ -15,7 +15,7 @@ const (
 	pdp                 // the data connection is taken down and brought up
 	restart             // the module restarts, by its own command
 	reset               // the reset line, or whatever modem.reset names
-	pause               // nothing above retry for a while
+	giveUp              // nothing above retry for a while
 	rungs
 )
 
@@ -68,7 +68,7 @@ func (l *ladder) next(how reach, now time.Time) rung {
 		l.tries++
 		return retry
 	}
-	for r := l.at + 1; r < pause; r++ {
+	for r := l.at + 1; r < giveUp; r++ {
 		if l.can(r, how, now) {
 			if r >= restart {
 				l.spent = append(l.spent, now)
@@ -83,7 +83,7 @@ func (l *ladder) next(how reach, now time.Time) rung {
 	l.until = now.Add(pauses[min(l.climbs, len(pauses)-1)])
 	l.climbs++
 	l.tries, l.at = 0, retry
-	return pause
+	return giveUp
 }
 
 // can reports whether r may be taken and could mend anything.
@@ -130,7 +130,7 @@ func (r *recovery) begin(step rung, now time.Time) {
 	if r.begun.IsZero() {
 		r.begun, r.most = now, retry
 	}
-	if step < pause {
+	if step < giveUp {
 		r.most = max(r.most, step)
 	}
 	r.counts[step].times++

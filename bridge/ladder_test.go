@@ -29,21 +29,21 @@ func TestLadder(t *testing.T) {
 		perHour int
 		fails   []fail
 	}{
-		"no session":              {true, 4, same(noSession, time.Second, retry, retry, pdp, restart, reset, pause, retry, retry, retry)},
-		"no session, no line":     {false, 4, same(noSession, time.Second, retry, retry, pdp, restart, pause, retry)},
-		"no result":               {true, 4, same(noResult, time.Second, pdp, restart, reset, pause, retry)},
-		"no port":                 {true, 4, same(noPort, time.Second, retry, retry, retry, retry, retry, reset, retry, retry, retry, retry, retry, pause, retry)},
+		"no session":              {true, 4, same(noSession, time.Second, retry, retry, pdp, restart, reset, giveUp, retry, retry, retry)},
+		"no session, no line":     {false, 4, same(noSession, time.Second, retry, retry, pdp, restart, giveUp, retry)},
+		"no result":               {true, 4, same(noResult, time.Second, pdp, restart, reset, giveUp, retry)},
+		"no port":                 {true, 4, same(noPort, time.Second, retry, retry, retry, retry, retry, reset, retry, retry, retry, retry, retry, giveUp, retry)},
 		"no port, no line":        {false, 4, same(noPort, time.Second, slices.Repeat([]rung{retry}, 20)...)},
-		"no answer":               {true, 4, same(noAnswer, time.Second, retry, reset, retry, pause, retry)},
+		"no answer":               {true, 4, same(noAnswer, time.Second, retry, reset, retry, giveUp, retry)},
 		"deaf":                    {true, 4, same(deaf, time.Second, reset)},
 		"deaf, no line":           {false, 4, same(deaf, time.Second, retry, retry, retry)},
-		"deaf, then it boots":     {true, 4, append(same(deaf, time.Second, reset), same(noAnswer, time.Second, retry, pause)...)},
+		"deaf, then it boots":     {true, 4, append(same(deaf, time.Second, reset), same(noAnswer, time.Second, retry, giveUp)...)},
 		"restart makes it deaf":   {true, 4, append(same(noSession, time.Second, retry, retry, pdp, restart), same(noAnswer, time.Second, retry, reset)...)},
 		"the broker's fault":      {true, 4, same(noFault, time.Second, slices.Repeat([]rung{retry}, 20)...)},
-		"no resets wanted":        {true, 0, same(noSession, time.Second, retry, retry, pdp, pause, retry)},
-		"the pauses grow":         {true, 60, slices.Concat(same(deaf, time.Second, reset, pause), same(deaf, 9*time.Minute, retry), same(deaf, time.Minute, reset, pause), same(deaf, 29*time.Minute, retry), same(deaf, 2*time.Minute, reset, pause), same(deaf, 59*time.Minute, retry), same(deaf, 2*time.Minute, reset, pause), same(deaf, 59*time.Minute, retry), same(deaf, 2*time.Minute, reset))},
-		"the budget":              {true, 1, slices.Concat(same(deaf, 0, reset, pause), same(deaf, 11*time.Minute, retry), same(deaf, 50*time.Minute, reset))},
-		"the budget is for both":  {true, 1, same(noSession, time.Second, retry, retry, pdp, restart, pause)},
+		"no resets wanted":        {true, 0, same(noSession, time.Second, retry, retry, pdp, giveUp, retry)},
+		"the pauses grow":         {true, 60, slices.Concat(same(deaf, time.Second, reset, giveUp), same(deaf, 9*time.Minute, retry), same(deaf, time.Minute, reset, giveUp), same(deaf, 29*time.Minute, retry), same(deaf, 2*time.Minute, reset, giveUp), same(deaf, 59*time.Minute, retry), same(deaf, 2*time.Minute, reset, giveUp), same(deaf, 59*time.Minute, retry), same(deaf, 2*time.Minute, reset))},
+		"the budget":              {true, 1, slices.Concat(same(deaf, 0, reset, giveUp), same(deaf, 11*time.Minute, retry), same(deaf, 50*time.Minute, reset))},
+		"the budget is for both":  {true, 1, same(noSession, time.Second, retry, retry, pdp, restart, giveUp)},
 		"a climb goes on an hour": {true, 4, append(same(noSession, time.Second, retry, retry, pdp), same(noSession, hour, restart, reset)...)},
 	} {
 		t.Run(name, func(t *testing.T) {

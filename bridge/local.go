@@ -12,14 +12,18 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/atbridge/atbridge/modems"
 )
 
-// LocalConfig describes the embedded broker.
+// LocalConfig describes the embedded broker, or an existing one.
 type LocalConfig struct {
-	Listen             string // host:port; beyond loopback only with a password
+	Broker *modems.MQTTConfig // an existing broker; nil: the embedded one
+
+	Listen             string // host:port; beyond loopback only with a password; empty: none
+	WebSocket          string // likewise, for MQTT over WebSocket
 	Username, Password string // empty: every local client may connect
 	File               string // what lasts beyond this process; empty: nothing does
 	Log                *slog.Logger
@@ -42,13 +46,13 @@ type Accept func(m modems.Message, done func(error)) (taken bool)
 // What clients publish is told in local_publish.go, what they are sent in local_fanout.go and local_session.go, and
 // what is known of them after a restart in local_store.go.
 type Local struct {
-	cfg      LocalConfig
-	accept   Accept
-	server   *mqtt.Server
-	listener *guardedListener
-	store    *store
-	closing  context.Context
-	close    func() error
+	cfg       LocalConfig
+	accept    Accept
+	server    *mqtt.Server
+	listeners []listeners.Listener
+	store     *store
+	closing   context.Context
+	close     func() error
 
 	held    atomic.Int64 // bytes that wait in all sessions
 	dropped atomic.Uint64
@@ -76,13 +80,31 @@ func StartLocal(cfg LocalConfig, accept Accept) (*Local, error) {
 	if cfg.Stall == 0 {
 		cfg.Stall = 5 * time.Second
 	}
-	tcp, err := listenLocal(cfg)
-	if err != nil {
+	var opened []listeners.Listener
+	failed := func(err error) (*Local, error) {
+		for _, o := range opened {
+			o.Close(nil)
+		}
 		return nil, err
+	}
+	for _, address := range []struct{ key, value string }{{"local.listen", cfg.Listen}, {"local.websocket", cfg.WebSocket}} {
+		if address.value == "" {
+			continue
+		}
+		tcp, err := listenLocal(address.key, address.value, cfg.Password)
+		if err != nil {
+			return failed(err)
+		}
+		guarded := &guardedListener{tcp: tcp, log: cfg.Log, stall: cfg.Stall, conns: make(map[*guardedConn]bool)}
+		if address.key == "local.websocket" {
+			opened = append(opened, &webListener{guarded, cfg.Password != ""})
+		} else {
+			opened = append(opened, guarded)
+		}
 	}
 	sessions, err := openStore(cfg.File, cfg.Log)
 	if err != nil {
-		return nil, errors.Join(err, tcp.Close())
+		return failed(err)
 	}
 	capabilities := mqtt.NewDefaultServerCapabilities()
 	capabilities.MaximumPacketSize = maxPacket
@@ -98,7 +120,7 @@ func StartLocal(cfg LocalConfig, accept Accept) (*Local, error) {
 			Logger:                 slog.New(quietLog{cfg.Log.Handler()}),
 			SysTopicResendInterval: 60, // $SYS stops the world to read memory statistics: not every second
 		}),
-		listener:   &guardedListener{tcp: tcp, log: cfg.Log, stall: cfg.Stall, conns: make(map[*guardedConn]bool)},
+		listeners:  opened,
 		sessions:   make(map[string]*session),
 		publishers: make(map[*mqtt.Client]*publisher),
 		unreleased: make(map[packetKey]*publish),
@@ -110,38 +132,58 @@ func StartLocal(cfg LocalConfig, accept Accept) (*Local, error) {
 		return errors.Join(l.server.Close(), l.store.close())
 	})
 	l.restore()
-	err = errors.Join(
-		l.server.AddHook(&hook{l: l}, nil),
-		l.server.AddListener(l.listener),
-		l.server.Serve(),
-	)
-	if err != nil {
-		return nil, errors.Join(err, tcp.Close(), l.store.close())
+	err = l.server.AddHook(&hook{l: l}, nil)
+	for _, o := range opened {
+		err = errors.Join(err, l.server.AddListener(o))
+	}
+	if err = errors.Join(err, l.server.Serve()); err != nil {
+		return failed(errors.Join(err, l.store.close()))
 	}
 	return l, nil
 }
 
 // listenLocal refuses to open the broker, and with it the way into the cloud, to a network without a password.
-func listenLocal(cfg LocalConfig) (net.Listener, error) {
-	addr, err := net.ResolveTCPAddr("tcp", cfg.Listen)
+func listenLocal(key, address, password string) (net.Listener, error) {
+	addr, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("local.listen %q is not an address like 127.0.0.1:1883: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("%s %q is not an address like 127.0.0.1:1883: %w", key, address, err)
 	}
-	if !addr.IP.IsLoopback() && cfg.Password == "" {
-		return nil, fmt.Errorf("local.listen %q can be reached from the network: set local.username and local.password, or listen on 127.0.0.1", cfg.Listen)
+	if !addr.IP.IsLoopback() && password == "" {
+		return nil, fmt.Errorf("%s %q can be reached from the network: set local.username and local.password, or listen on 127.0.0.1", key, address)
 	}
 	l, err := net.ListenTCP("tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("local.listen %s is taken by another program: stop it, choose another port, or if it is a broker name it as local.broker: mqtt://%s", cfg.Listen, cfg.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) && key == "local.listen" {
+		return nil, fmt.Errorf("%s %s is taken by another program: stop it, choose another port, or if it is a broker name it as local.broker: mqtt://%s", key, address, address)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("local.listen %s: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("%s %s: %w", key, address, err)
 	}
 	return l, nil
 }
 
-// Addr is the address that clients connect to.
-func (l *Local) Addr() string { return l.listener.Address() }
+// Addr is the address that clients connect to; where there are two, that without WebSocket.
+func (l *Local) Addr() string { return l.listeners[0].Address() }
+
+// Follow has nothing to do: accept decides about each message anew.
+func (l *Local) Follow(Routes) {}
+
+func (l *Local) Status() LocalStatus {
+	st := LocalStatus{Broker: l.Addr(), Connected: true, Dropped: l.dropped.Load()}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.sessions {
+		s.mu.Lock()
+		st.Waiting += len(s.queue)
+		if s.client != nil {
+			st.Clients++
+		}
+		if s.lasting {
+			st.Sessions++
+		}
+		s.mu.Unlock()
+	}
+	return st
+}
 
 // Deliver hands a message from the cloud to the local subscribers. It never passes accept. When it returns nil, every
 // session that subscribes to it has it, and those that last have it on the disk.

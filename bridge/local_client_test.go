@@ -122,6 +122,12 @@ func expect[P packets.ControlPacket](r *raw) P {
 	return got
 }
 
+// any reads the next packet.
+func (r *raw) any() packets.ControlPacket {
+	r.t.Helper()
+	return expect[packets.ControlPacket](r)
+}
+
 // take reads the next message, which must be a PUBLISH, and acknowledges it.
 func (r *raw) take() *packets.PublishPacket {
 	r.t.Helper()

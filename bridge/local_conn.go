@@ -35,26 +35,32 @@ func (g *guardedListener) Protocol() string        { return "tcp" }
 func (g *guardedListener) Address() string         { return g.tcp.Addr().String() }
 
 func (g *guardedListener) Serve(establish listeners.EstablishFn) {
+	for c := g.accept(); c != nil; c = g.accept() {
+		go func() {
+			if err := establish(g.ID(), c); err != nil {
+				g.log.Debug("local: a client has left", "remote", c.RemoteAddr().String(), "error", err)
+			}
+		}()
+	}
+}
+
+// accept returns the next connection, which must send its CONNECT soon; nil: the listener is closed.
+func (g *guardedListener) accept() *guardedConn {
 	for {
 		c, err := g.tcp.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
-			return
+			return nil
 		case err != nil: // the library's listener would listen no more
 			g.log.Warn("local: a client could not connect", "error", err)
 			<-time.After(acceptAgain)
 			continue
 		}
 		guarded := &guardedConn{Conn: c, listener: g}
-		if !g.add(guarded) || c.SetReadDeadline(time.Now().Add(connectWithin)) != nil {
-			guarded.Close()
-			continue
+		if g.add(guarded) && c.SetReadDeadline(time.Now().Add(connectWithin)) == nil {
+			return guarded
 		}
-		go func() {
-			if err := establish(g.ID(), guarded); err != nil {
-				g.log.Debug("local: a client has left", "remote", c.RemoteAddr().String(), "error", err)
-			}
-		}()
+		guarded.Close()
 	}
 }
 

@@ -232,7 +232,7 @@ func (l *Local) restoreKey(key string, value []byte) error {
 	d := decoder{b: value}
 	switch {
 	case key[0] == 'c':
-		cl := l.server.NewClient(nil, l.listener.ID(), id, false)
+		cl := l.server.NewClient(nil, "", id, false)
 		cl.Properties.ProtocolVersion = d.byte()
 		expiry := d.number()
 		cl.Properties.Props.SessionExpiryInterval, cl.Properties.Props.SessionExpiryIntervalFlag = uint32(expiry), expiry > 0

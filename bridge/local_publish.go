@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"errors"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -29,10 +28,9 @@ type publisher struct {
 
 // publish is one PUBLISH packet on its way.
 type publish struct {
+	*offered
 	pk     packets.Packet
-	staged staged        // for the local subscribers
-	done   chan struct{} // closed when accept has settled it
-	err    error
+	staged staged   // for the local subscribers
 	first  *publish // QoS 2: this is a repetition of first, which is all that counts
 
 	finished chan struct{} // closed when it is fanned out, or given up for err
@@ -52,10 +50,12 @@ const maxUnacknowledged = 1024
 func (l *Local) publish(cl *mqtt.Client, pk packets.Packet) {
 	p := l.publisher(cl)
 	if first := l.received(cl, pk); first != nil { // [MQTT-4.3.3-2]: not a second time
-		p.enqueue(&publish{pk: pk, done: first.finished, first: first})
+		p.enqueue(&publish{offered: &offered{done: first.finished}, pk: pk, first: first})
 		return
 	}
-	pub, taken, err := l.offer(pk)
+	hold, cancel := context.WithTimeout(l.closing, l.cfg.Hold) // meanwhile nothing more is read from it
+	defer cancel()
+	o, taken, err := offer(hold, l.cfg, l.accept, messageOf(pk))
 	switch {
 	case err != nil && pk.FixedHeader.Qos == 0:
 		l.cfg.Log.Warn("local: a message of QoS 0 was dropped", "client", cl.ID, "topic", pk.TopicName, "error", err)
@@ -64,9 +64,9 @@ func (l *Local) publish(cl *mqtt.Client, pk packets.Packet) {
 		l.refuse(cl, pk, err)
 		return
 	case !taken:
-		pub.settle(nil)
+		o.settle(nil)
 	}
-	pub.staged = l.stage(pk)
+	pub := &publish{offered: o, pk: pk, staged: l.stage(pk), finished: make(chan struct{})}
 	if pk.FixedHeader.Qos == 2 {
 		l.mu.Lock()
 		l.unreleased[packetKey{cl.ID, pk.PacketID}] = pub
@@ -83,31 +83,6 @@ func (l *Local) received(cl *mqtt.Client, pk packets.Packet) *publish {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.unreleased[packetKey{cl.ID, pk.PacketID}]
-}
-
-// offer asks accept. While there is no room the client is held: nothing more is read from it.
-func (l *Local) offer(pk packets.Packet) (pub *publish, taken bool, err error) {
-	hold, cancel := context.WithTimeout(l.closing, l.cfg.Hold)
-	defer cancel()
-	m := messageOf(pk)
-	for {
-		pub = &publish{pk: pk, done: make(chan struct{}), finished: make(chan struct{})}
-		taken = l.accept(m, pub.settle)
-		select {
-		case <-pub.done:
-		default:
-			return pub, taken, nil
-		}
-		noRoom := errors.Is(pub.err, ErrQueueFull) || errors.Is(pub.err, ErrStore)
-		if !noRoom || pk.FixedHeader.Qos == 0 || l.cfg.Room == nil || l.cfg.Room(hold, m) != nil || hold.Err() != nil {
-			return pub, taken, pub.err
-		}
-	}
-}
-
-func (p *publish) settle(err error) {
-	p.err = err
-	close(p.done)
 }
 
 // refuse disconnects a client whose message is not ours.

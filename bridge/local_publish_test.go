@@ -240,7 +240,7 @@ func TestLocalDisconnectsWhenFullForTooLong(t *testing.T) {
 	o := openOutbox(t, OutboxConfig{Dir: t.TempDir(), MaxMessages: 1})
 	defer closeOutbox(t, o)
 	putWait(t, o, numbered(0))
-	l := startLocal(t, LocalConfig{Room: func(ctx context.Context, m modems.Message) error { return o.Room(ctx, m, Handling{}) }, Hold: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))},
+	l := startLocal(t, LocalConfig{Room: roomIn(o), Hold: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))},
 		func(m modems.Message, done func(error)) bool { o.Put(m, done); return true })
 	c := dialRaw(t, l.Addr(), "c", true)
 	c.publish("up/a", "1", 1)
@@ -284,4 +284,9 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// roomIn is what the local side waits for while o is full.
+func roomIn(o *Outbox) func(context.Context, modems.Message) error {
+	return func(ctx context.Context, m modems.Message) error { return o.Room(ctx, m, Handling{}) }
 }

@@ -26,7 +26,7 @@ func TestLocalCloseWhileClientsLeave(t *testing.T) {
 		closed := make(chan error, 1)
 		go func() { closed <- l.Close() }()
 		must(t, receive(t, closed, "Close"))
-		l.listener.Close(func(string) { t.Error("the listener lets the library close the clients") })
+		l.listeners[0].Close(func(string) { t.Error("the listener lets the library close the clients") })
 	}
 }
 

@@ -76,7 +76,7 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 		case errors.Is(err, modems.ErrRefused):
 			b.log.Warn("the module refused a message; it is tried again", "id", e.ID(), "topic", m.Topic, "why", err)
 			err = e.Undelivered()
-			pauseFor(ctx, time.Duration(refusals[e.ID()])*time.Second)
+			pause(ctx, time.Duration(refusals[e.ID()])*time.Second)
 		default:
 			return errors.Join(e.Undelivered(), err)
 		}
@@ -86,8 +86,8 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 	}
 }
 
-// pauseFor waits for d, or until ctx ends.
-func pauseFor(ctx context.Context, d time.Duration) {
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -130,6 +130,16 @@ func (b *Bridge) collect(ctx context.Context, s modems.Session, inFlight <-chan 
 
 // pumpDown carries messages from the session to local clients until the session has ended and all is taken.
 func (b *Bridge) pumpDown(ctx context.Context, s modems.Session) error {
+	delivering, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // while the session stands the cloud waits; when it has ended, the local side has a little longer
+		select {
+		case <-s.Done():
+			pause(delivering, grace)
+			cancel()
+		case <-delivering.Done():
+		}
+	}()
 	for {
 		d, err := s.Receive(ctx)
 		if err != nil {
@@ -137,20 +147,42 @@ func (b *Bridge) pumpDown(ctx context.Context, s modems.Session) error {
 		}
 		b.downReceived.Add(1)
 		m := d.Message()
-		to, r, ok := b.down.Load().Map(m.Topic)
-		if !ok {
-			b.log.Warn("a message from the broker that no route takes", "topic", m.Topic)
-		} else {
+		if to, r, ok := b.down.Load().Map(m.Topic); ok {
 			m.Topic, m.QoS = to, r.QoS
-			if err := b.local.Deliver(ctx, m); err != nil {
+			if err := b.deliver(delivering, m); err != nil {
 				return fmt.Errorf("delivering to local clients: %w", err)
 			}
-			b.downDelivered.Add(1)
+			b.looped(to, r)
+		} else {
+			b.log.Warn("a message from the broker that no route takes", "topic", m.Topic)
 		}
 		if err := d.Ack(); err != nil {
 			return fmt.Errorf("acknowledging to the broker: %w", err)
 		}
 		b.progress()
+	}
+}
+
+// deliver hands m to the local side, and tries again until ctx ends: the broker keeps what is not acknowledged, and
+// what comes behind it.
+func (b *Bridge) deliver(ctx context.Context, m modems.Message) error {
+	said := false
+	for {
+		err := b.local.Deliver(ctx, m)
+		switch {
+		case err == nil:
+			b.downDelivered.Add(1)
+			return nil
+		case errors.Is(err, modems.ErrMessage):
+			b.log.Error("a message from the broker can never be delivered and is dropped", "why", err)
+			return nil
+		case ctx.Err() != nil:
+			return err
+		case !said:
+			said = true
+			b.log.Warn("a message from the broker cannot be delivered; it is tried again", "why", err)
+		}
+		pause(ctx, time.Second)
 	}
 }
 

@@ -188,3 +188,38 @@ func Loop(up, down Routes) error {
 func (rs Routes) asks(filter string) bool {
 	return slices.ContainsFunc(rs, func(r Route) bool { return r.From == filter })
 }
+
+// filters are what a client that wants all these topics subscribes to: none of them covers another, for some brokers
+// deliver a message once for each filter that matches.
+func (rs Routes) filters() []string {
+	list := []string{}
+	for _, r := range rs {
+		covered := slices.ContainsFunc(list, func(f string) bool { return covers(f, r.From) })
+		if !covered {
+			list = slices.DeleteFunc(list, func(f string) bool { return covers(r.From, f) })
+			list = append(list, r.From)
+		}
+	}
+	return list
+}
+
+// covers reports whether a matches every topic that b matches.
+func covers(a, b string) bool {
+	as, bs := strings.Split(a, "/"), strings.Split(b, "/")
+	if wild(as[0]) && dollar(bs[0]) { // [MQTT-4.7.2-1]
+		return false
+	}
+	for i, level := range as {
+		switch {
+		case level == "#":
+			return true
+		case i == len(bs):
+			return false
+		case level == "+" && bs[i] != "#":
+		case level != bs[i]:
+			return false
+		}
+	}
+	// "a/#" matches "a" too [MQTT-4.7.1-2], which "a/+" does not; and nothing that is left of b may match more
+	return len(as) == len(bs)
+}

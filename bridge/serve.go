@@ -16,7 +16,7 @@ type dialFunc func(ctx context.Context, cfg modems.MQTTConfig) (modems.Session, 
 // session dials the first broker that answers and pumps until something ends. It always returns an error, unless
 // ctx has ended.
 func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial dialFunc) error {
-	target, err := b.cfg.Target(id)
+	target, err := b.target(id)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,8 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 		b.switches.Add(1)
 	}
 	b.lastPath = w.path
-	b.online = time.Now()
+	b.onlineAt = time.Now()
+	b.backoff.stood(b.onlineAt)
 	err = b.serve(ctx, s, w, target)
 	if err == nil && ctx.Err() == nil {
 		err = errors.New("the session ended without a reason")
@@ -173,7 +174,7 @@ func (b *Bridge) resubscribe(ctx context.Context, s modems.Session, target Targe
 			return nil
 		case <-b.replaced:
 		}
-		fresh, err := b.cfg.Target(b.identity())
+		fresh, err := b.target(b.identity())
 		if err != nil {
 			return err
 		}

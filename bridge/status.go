@@ -29,6 +29,7 @@ type Status struct {
 
 	Modem    ModemStatus   `json:"modem"`
 	Network  NetworkStatus `json:"network"`
+	Local    LocalStatus   `json:"local"`
 	Cloud    CloudStatus   `json:"cloud"`
 	Queue    QueueStatus   `json:"queue"`
 	Counters CounterStatus `json:"counters"`
@@ -82,6 +83,7 @@ type CounterStatus struct {
 	UpDelivered   uint64 `json:"up_delivered"`
 	DownReceived  uint64 `json:"down_received"`
 	DownDelivered uint64 `json:"down_delivered"`
+	Loops         uint64 `json:"loops"` // from the cloud, and an up route would take it again
 	Sessions      uint64 `json:"sessions"`
 	PathSwitches  uint64 `json:"path_switches"`
 	Recoveries    uint64 `json:"recoveries"` // online again after a failure
@@ -118,10 +120,10 @@ func (l LineStatus) add(c modems.Counters) LineStatus {
 
 // Status is a snapshot.
 func (b *Bridge) Status() Status {
-	q := b.outbox.Stats()
+	q, local := b.outbox.Stats(), b.local.Status()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := Status{State: b.state, Path: b.path, Reason: b.reason, Since: b.since, Cloud: b.cloud, Line: b.line}
+	s := Status{State: b.state, Path: b.path, Reason: b.reason, Since: b.since, Local: local, Cloud: b.cloud, Line: b.line}
 	s.Recovery = map[string]RungStatus{}
 	for r, c := range b.recovery.counts {
 		s.Recovery[rung(r).String()] = RungStatus{c.times, c.took.Seconds()}
@@ -145,7 +147,7 @@ func (b *Bridge) Status() Status {
 	}
 	s.Counters = CounterStatus{
 		UpAccepted: b.upAccepted.Load(), UpDelivered: b.upDelivered.Load(),
-		DownReceived: b.downReceived.Load(), DownDelivered: b.downDelivered.Load(),
+		DownReceived: b.downReceived.Load(), DownDelivered: b.downDelivered.Load(), Loops: b.loops.Load(),
 		Sessions: b.sessions.Load(), PathSwitches: b.switches.Load(), Recoveries: b.recoveries.Load(),
 	}
 	return s

@@ -37,11 +37,10 @@ func (b *Bridge) supervise(ctx context.Context) error {
 // climb decides what to do about a failure, says so, and counts it.
 func (b *Bridge) climb(how reach, why error) rung {
 	now := time.Now()
-	if !b.online.IsZero() && now.Sub(b.online) >= stable {
+	if !b.onlineAt.IsZero() && now.Sub(b.onlineAt) >= stable {
 		b.ladder.stood()
-		b.backoff = backoff{}
 	}
-	b.online = time.Time{}
+	b.onlineAt = time.Time{}
 	step := b.ladder.next(how, now)
 	b.mu.Lock()
 	b.recovery.begin(step, now)
@@ -53,7 +52,7 @@ func (b *Bridge) climb(how reach, why error) rung {
 	if step >= restart {
 		b.backoff = backoff{}
 	}
-	if step == pause {
+	if step == giveUp {
 		b.log.Warn("neither restart nor reset has helped", "next_one_in", b.ladder.until.Sub(now).Round(time.Second), "why", why)
 	}
 	b.progress()
@@ -65,12 +64,12 @@ var recovering = [rungs]string{pdp: "taking the data connection down and up", re
 
 // rest backs off, and says why.
 func (b *Bridge) rest(ctx context.Context, why error) {
-	wait := b.backoff.wait()
+	wait := b.backoff.wait(time.Now())
 	b.log.Warn("not online", "why", why, "again_in", wait.Round(100*time.Millisecond))
 	b.enter(BackingOff, why.Error())
 	for ; wait > 0 && ctx.Err() == nil; wait -= b.alive() {
 		b.progress()
-		pauseFor(ctx, min(wait, b.alive()))
+		pause(ctx, min(wait, b.alive()))
 	}
 }
 

@@ -115,6 +115,7 @@ func (s *session) connect(ctx context.Context) error {
 	case err != nil:
 		err = s.link.fail(err) // what the line said, which paho wraps into "network Error"
 	default:
+		s.resumed = token.(*paho.ConnectToken).SessionPresent()
 		return nil
 	}
 	s.end(err)

@@ -36,6 +36,8 @@ type session struct {
 	limits modems.Limits
 	clean  bool
 
+	resumed bool // set before Dial returns
+
 	slots   chan struct{} // one token per unsettled publish
 	flying  chan *receipt // the same publishes in their order, for settle
 	settled chan struct{} // closed when settle has ended
@@ -70,6 +72,9 @@ func newSession(conn net.Conn, cfg modems.MQTTConfig) *session {
 	go s.settle()
 	return s
 }
+
+// Resumed: the broker knew the session, and has kept its subscriptions.
+func (s *session) Resumed() bool { return s.resumed }
 
 func (s *session) Limits() modems.Limits { return s.limits }
 func (s *session) Done() <-chan struct{} { return s.done }

@@ -25,8 +25,11 @@ func wrapWebSocket(ctx context.Context, conn net.Conn, address, path string) (ne
 		}
 		return nil, fmt.Errorf("no WebSocket at %s%s: %w", address, path, err)
 	}
-	return &webConn{Conn: ws}, nil
+	return OverWebSocket(ws), nil
 }
+
+// OverWebSocket is the stream of MQTT packets that ws carries, of either side.
+func OverWebSocket(ws *websocket.Conn) net.Conn { return &webConn{Conn: ws} }
 
 // webConn is a stream of bytes in binary frames; packets and frames have nothing to do with each other.
 type webConn struct {
@@ -45,7 +48,7 @@ func (c *webConn) Read(p []byte) (int, error) {
 			case err != nil:
 				return 0, err
 			case kind != websocket.BinaryMessage: // [MQTT-6.0.0-1]
-				return 0, errors.New("the broker sends text where MQTT belongs")
+				return 0, errors.New("text came where MQTT belongs")
 			}
 			c.frame = frame
 		}

@@ -118,7 +118,9 @@ func (k *checker) local() {
 		if l.Listen != "" || l.WebSocket != "" {
 			k.wrong("local.broker", "is instead of the embedded broker; remove local.listen and local.websocket, or local.broker")
 		}
-		if b, err := parseBroker(l.Broker); err != nil {
+		if strings.Contains(l.Broker, "@") {
+			k.wrong("local.broker", "a user or a password does not belong into the URL; use local.username and local.password")
+		} else if b, err := parseBroker(l.Broker); err != nil {
 			k.wrong("local.broker", "%v", err)
 		} else if b.Scheme != "mqtt" {
 			k.wrong("local.broker", "%s is not possible here; use mqtt://", b.Scheme)
@@ -182,7 +184,7 @@ func (k *checker) routes() {
 	if len(k.problems) > before {
 		return
 	}
-	if err := bridge.Loop(up, down); err != nil {
+	if err := bridge.CheckLoops(up, down, k.c.oneBroker()); err != nil {
 		k.wrong("routes", "%v", err)
 	}
 }

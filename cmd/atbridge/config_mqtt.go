@@ -2,7 +2,11 @@ package main
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/atbridge/atbridge/bridge"
@@ -51,6 +55,41 @@ func (c *Config) MQTT(b Broker, vals map[string]string) (modems.MQTTConfig, erro
 	return m, f.err
 }
 
+// LocalBroker is what a session with an existing local broker is told; nil: the embedded one is used. The client
+// identifier is always the same, for the session lasts, and another one for each queue.
+func (c *Config) LocalBroker() *modems.MQTTConfig {
+	b, err := parseBroker(c.Local.Broker)
+	if err != nil {
+		return nil // none is named: a wrong one has been refused
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	id := sha256.Sum256([]byte(host + "\x00" + c.Queue.Dir))
+	return &modems.MQTTConfig{
+		Host: b.Host, Port: b.Port, ClientID: "atbridge-" + hex.EncodeToString(id[:6]),
+		Username: c.Local.Username, Password: c.Local.Password.Reveal(), KeepAlive: time.Minute,
+	}
+}
+
+// checkLoops looks for what goes round, as far as names are known before the modem is.
+func (c *Config) checkLoops(vals map[string]string) error {
+	up, down, err := c.BridgeRoutes(vals)
+	if err != nil {
+		return err
+	}
+	return bridge.CheckLoops(up, down, c.oneBroker())
+}
+
+// oneBroker: the local broker and one of those in the cloud are the same.
+func (c *Config) oneBroker() bool {
+	local := c.LocalBroker()
+	return local != nil && slices.ContainsFunc(c.Brokers(), func(b Broker) bool {
+		return bridge.SameBroker(modems.MQTTConfig{Host: b.Host, Port: b.Port}, *local)
+	})
+}
+
 // BridgeRoutes are the routes with their placeholders filled.
 func (c *Config) BridgeRoutes(vals map[string]string) (up, down bridge.Routes, err error) {
 	f := filler{vals: vals}
@@ -67,12 +106,6 @@ func (c *Config) BridgeRoutes(vals map[string]string) (up, down bridge.Routes, e
 func (c *Config) NotBuilt() error {
 	if name := c.Platform(); name != "" {
 		return usagef("cloud.%s: the connection to this platform is not built yet; name a broker instead (cloud.broker)", name)
-	}
-	switch {
-	case c.Local.Broker != "":
-		return usagef("local.broker: an existing local broker is not built yet; use local.listen, the embedded one")
-	case c.Local.WebSocket != "":
-		return usagef("local.websocket: is not built yet; remove it")
 	}
 	for _, r := range append(c.Routes.Up[:len(c.Routes.Up):len(c.Routes.Up)], c.Routes.Down...) {
 		if r.Wrap != "" {

@@ -41,6 +41,9 @@ func TestNotBuilt(t *testing.T) {
 		"modem: {port: /x}\npath: {mode: tcp}\ncloud: {broker: mqtt://b}": "",
 		"modem: {port: /x, reset: dtr}\ncloud: {broker: mqtt://b}":        "modem.reset: dtr is not built yet; use none",
 		"path: {mode: host}\ncloud: {broker: wss://b}":                    "",
+
+		"path: {mode: host}\ncloud: {broker: mqtt://b}\nlocal: {broker: mqtt://127.0.0.1}":  "",
+		"path: {mode: host}\ncloud: {broker: mqtt://b}\nlocal: {websocket: 127.0.0.1:8083}": "",
 	} {
 		c, err := parse(text)
 		if err != nil {

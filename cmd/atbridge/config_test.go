@@ -120,6 +120,8 @@ func TestBadConfig(t *testing.T) {
 		{"nobody could publish", sound + `local: {listen: ""}`, "c.yaml:3: local.listen: is empty, and so are local.websocket and local.broker: nobody could publish; name one of them"},
 		{"two local brokers", sound + `local: {listen: 127.0.0.1:1883, broker: mqtt://127.0.0.1}`, "c.yaml:3: local.broker: is instead of the embedded broker; remove local.listen and local.websocket, or local.broker"},
 		{"local mqtts", sound + `local: {broker: mqtts://127.0.0.1}`, "c.yaml:3: local.broker: mqtts is not possible here; use mqtt://"},
+		{"local url with a password", sound + `local: {broker: "mqtt://u:hunter2@127.0.0.1"}`, "c.yaml:3: local.broker: a user or a password does not belong into the URL; use local.username and local.password"},
+		{"one broker on both sides", "path: {mode: host}\ncloud: {broker: mqtt://localhost}\nlocal: {broker: \"mqtt://127.0.0.1:1883\"}\nroutes: {up: [{from: \"#\", to: \"site/#\"}]}", "c.yaml:4: routes: local.broker and cloud.broker are one and the same: the up route from \"#\" to \"site/#\" feeds itself: the down route from \"#\" to \"#\" brings its messages back"},
 		{"local password alone", sound + `local: {password: hunter2}`, "c.yaml:3: local.password: needs local.username"},
 		{"local user alone", sound + `local: {username: u}`, "c.yaml:3: local.username: needs local.password"},
 

@@ -143,18 +143,15 @@ func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, erro
 	if err != nil {
 		return bridge.Config{}, err
 	}
-	_, down, err := c.BridgeRoutes(standFor(modems.Identity{IMEI: "0", ICCID: "0"}))
-	if err != nil {
-		return bridge.Config{}, err
-	}
-	if err := bridge.Loop(up, down); err != nil {
+	if err := c.checkLoops(standFor(modems.Identity{IMEI: "0", ICCID: "0"})); err != nil {
 		return bridge.Config{}, usagef("routes: %w", err)
 	}
 	cfg := bridge.Config{
 		Path: c.Path.Mode,
 		Up:   up,
 		Local: bridge.LocalConfig{
-			Listen: c.Local.Listen, Username: c.Local.Username, Password: c.Local.Password.Reveal(), Log: log,
+			Broker: c.LocalBroker(), Listen: c.Local.Listen, WebSocket: c.Local.WebSocket,
+			Username: c.Local.Username, Password: c.Local.Password.Reveal(), Log: log,
 		},
 		Queue: bridge.OutboxConfig{
 			Dir: c.Queue.Dir, MaxBytes: int64(c.Queue.MaxBytes), MaxMessages: c.Queue.MaxMessages,

@@ -81,6 +81,17 @@ func printStatus(w io.Writer, s bridge.Status, asJSON, again bool) error {
 	}
 	row("up", "%d accepted, %d delivered", s.Counters.UpAccepted, s.Counters.UpDelivered)
 	row("down", "%d received, %d delivered", s.Counters.DownReceived, s.Counters.DownDelivered)
+	if n := s.Counters.Loops; n > 0 {
+		row("loops", "%d messages from the cloud would have gone up again", n)
+	}
+	if l := s.Local; l.Connected {
+		row("local", "%s", l.Broker)
+	} else {
+		row("local", "%s: %s", l.Broker, l.Reason)
+	}
+	if l := s.Local; l.Waiting+int(l.Dropped) > 0 {
+		row("", "%d wait for local subscribers, %d dropped", l.Waiting, l.Dropped)
+	}
 	if l := s.Line; l.Commands > 0 {
 		row("line", "%d commands, %d timeouts, %d stale answers, %d unexpected lines", l.Commands, l.Timeouts, l.StaleAnswers, l.UnexpectedLines)
 	}
