@@ -275,3 +275,46 @@ func TestLocalBrokerWaitsForRoom(t *testing.T) {
 		must(t, e.Delivered())
 	}
 }
+
+// TestLocalBrokerDeliversWhenAcknowledged: by the broker, and not when it is written.
+func TestLocalBrokerDeliversWhenAcknowledged(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer listener.Close()
+	m := &mosquitto{t: t, addr: listener.Addr().String()} // a broker that does only what it is told
+	l := m.attach(LocalConfig{}, nil, nil)
+	serve := func() *raw {
+		c, err := listener.Accept()
+		must(t, err)
+		broker := &raw{t: t, Conn: c}
+		expect[*packets.ConnectPacket](broker)
+		broker.send(packets.NewControlPacket(packets.Connack))
+		return broker
+	}
+	broker := serve()
+	delivered := make(chan error, 1)
+	go func() {
+		delivered <- l.Deliver(t.Context(), modems.Message{Topic: "down/a", Payload: []byte("1"), QoS: 1, Retain: true})
+	}()
+	for again := range 2 {
+		p := expect[*packets.PublishPacket](broker)
+		if p.TopicName != "down/a" || string(p.Payload) != "1" || p.Qos != 1 || !p.Retain {
+			t.Errorf("got %v", p)
+		}
+		select {
+		case err := <-delivered:
+			t.Fatalf("delivered without an acknowledgement: %v", err)
+		default:
+		}
+		if again == 0 { // lost: on the next connection it comes again
+			broker.Close()
+			broker = serve()
+			continue
+		}
+		ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+		ack.MessageID = p.MessageID
+		broker.send(ack)
+	}
+	must(t, receive(t, delivered, "the delivery"))
+	broker.Close()
+}

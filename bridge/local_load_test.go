@@ -90,8 +90,12 @@ func TestLocalLoad(t *testing.T) {
 	stalled.subscribe("up/load/+", 1)
 	must(t, stalled.Conn.(*net.TCPConn).SetReadBuffer(4096))
 	const large = 40 // more than the kernel buffers, of which the window allows 32 at a time
+	began := time.Now()
 	for range large {
 		must(t, l.Deliver(t.Context(), modems.Message{Topic: "up/load/large", Payload: []byte(strings.Repeat("x", 200_000)), QoS: 1}))
+	}
+	if took := time.Since(began); took > stall/2 {
+		t.Errorf("what came from the cloud took %v: it waited for the stalled client", took)
 	}
 	total, longest := load(t, l.Addr(), "up/load/")
 	t.Logf("one stalled: %v, the slowest message %v", total, longest)
