@@ -1,0 +1,11 @@
+// Package cloud knows how a device logs in to each IoT platform: from its identity and the time to the parameters of MQTT,
+// and from the product's secret, where there is one, to the device's own.
+//
+//	cloud.go       Params, Rules: what every platform is asked for
+//	aliyun.go      Aliyun IoT: one secret for each device, and what registration hands out instead
+//	easemob.go     Easemob's MQTT service
+//	onenet.go      OneNET, Tencent, Huawei, Baidu: one file each
+//
+// Params is pure: it connects to nothing and knows no clock but the one it is handed. What needs the network is handed the
+// way to it, a function such as net.Dialer's DialContext, which may be a modem's.
+package cloud
