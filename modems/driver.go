@@ -56,6 +56,9 @@ type Driver struct {
 
 	MQTT MQTTDialer // nil: no MQTT stack on board
 
+	// AliyunLogin: MQTT takes MQTTConfig.Aliyun, without TLS. Firmware that does not is told by ErrUnsupported.
+	AliyunLogin bool
+
 	// HasMQTT is a command that every firmware with that stack answers; a zero one: there is no firmware without.
 	HasMQTT atcmd.Command
 

@@ -34,6 +34,8 @@ func init() {
 		HasMQTT: atcmd.Test("+QMTOPEN"),
 		MQTT:    quectelMQTT{payload: 1500, window: 5}, // MQTT 3.2.7
 
+		AliyunLogin: true, // MQTT 3.2.1, "aliauth"
+
 		Disruptive: []string{"+QIACT", "+QIDEACT", "+QICSGP", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC", "+QIOPEN", "+QICLOSE", "+QISEND", "+QISWTMD", "+QICFG",
 			"+QMTSUB", "+QMTUNS", "+QMTPUB", "+QMTPUBEX", "+QICFG", "+QISDE", "+QPRTPARA", "+QSCLK", "+QCFG"},
 		Secretive: []Secretive{{"+QICSGP", 1, true}, {"+QMTCONN", 1, false}, {"+QMTCFG", 1, true}},

@@ -75,9 +75,6 @@ func lierdaSuits(cfg MQTTConfig) error {
 	}
 	if a := cfg.Aliyun; a != nil {
 		settings = append(settings, text{"the product key", a.ProductKey, 0}, text{"the device name", a.DeviceName, 0}, text{"the device secret", a.DeviceSecret, 0})
-		if cfg.Username != "" || cfg.Password != "" {
-			return fmt.Errorf("%w: a user name or password beside the module's own login to Aliyun", ErrUnsupported)
-		}
 	}
 	return suits(settings...)
 }
@@ -188,7 +185,10 @@ func (s *lierdaSession) configureClient(ctx context.Context, cfg MQTTConfig) err
 	if err := s.m.try(ctx, cloud); err != nil {
 		return err
 	}
-	_, err := s.m.Do(ctx, auth)
+	took, err := s.m.accepts(ctx, auth)
+	if err == nil && !took {
+		err = fmt.Errorf("%w: this firmware has no login to Aliyun", ErrUnsupported)
+	}
 	return err
 }
 

@@ -18,7 +18,7 @@ const lierdaHealth = time.Minute
 
 var (
 	lierdaStatWords = map[int]string{ // MQTT; the numbers are those of EigenComm's HTTP library
-		1:  "the broker closed the connection",
+		1:  ErrByBroker.Error(),
 		2:  "the module does not understand the broker's address",
 		3:  "the name of the broker could not be resolved",
 		4:  "the broker broke the protocol",
@@ -214,7 +214,7 @@ func (s *lierdaSession) status(line string, p atcmd.Params) {
 	if err != nil || code == 0 || p.Text(0) != "0" {
 		return
 	}
-	why := fmt.Errorf("%s (%s)", words(lierdaStatWords, code), line)
+	why := sessionLost(words(lierdaStatWords, code), line)
 	if extend, err := p.Int(2); err == nil && code == 15 && extend > 0 && extend <= 5 {
 		why = ConnackError(extend)
 	}

@@ -219,7 +219,6 @@ func TestLierdaSuits(t *testing.T) {
 		"cloud.broker has 101 bytes; the module takes 100":       func(c *MQTTConfig) { c.Host = strings.Repeat("h", 101) },
 		"cloud.password":                                         func(c *MQTTConfig) { c.Password = "p\r\nAT+CFUN=0" },
 		"the will's message has 257 bytes; the module takes 256": func(c *MQTTConfig) { c.Will = &Message{Topic: "t", Payload: []byte(strings.Repeat("w", 257))} },
-		"beside the module's own login":                          func(c *MQTTConfig) { c.Aliyun, c.Username = &AliyunAuth{}, "u" },
 	} {
 		cfg := lierdaConfig
 		change(&cfg)

@@ -168,7 +168,7 @@ func (s *luatSession) handle(l atcmd.Line) {
 	case line == "PUBACK" || line == "PUBCOMP":
 		s.settleOnly(Acked)
 	case line == "CLOSED":
-		s.end(errors.New("the broker closed the connection (CLOSED)"))
+		s.end(sessionLost(ErrByBroker.Error(), "CLOSED"))
 	case strings.HasPrefix(line, "+PDP"), strings.HasPrefix(line, "+CGEV: NW PDN DEACT"), strings.HasPrefix(line, "+CGEV: ME PDN DEACT"):
 		s.end(fmt.Errorf("the network ended the data connection (%s)", line))
 	case line == "RDY" || line == "UART Boot Completed" || line == "NORMAL POWER DOWN" || strings.HasPrefix(line, "^boot.rom"):

@@ -81,7 +81,7 @@ var ml307ConnWords = map[string]string{ // MQTT 3.9
 	"1": "the connection to the broker was lost",
 	"2": "the module disconnected",
 	"3": "the broker refused the connection: protocol version, client identifier, user name or password",
-	"4": "the broker closed the connection",
+	"4": ErrByBroker.Error(),
 	"5": "the broker did not answer PINGREQ",
 	"6": "the network failed",
 }
@@ -115,11 +115,8 @@ type ml307Session struct {
 }
 
 func (q ml307MQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Session, error) {
-	switch {
-	case cfg.TLS != nil:
+	if cfg.TLS != nil {
 		return nil, fmt.Errorf("%w: mqtts on the module's own stack: this driver writes no certificates; let the host do it (path.mode: tcp or host), or use mqtt://", ErrUnsupported)
-	case cfg.Aliyun != nil:
-		return nil, fmt.Errorf("%w: the module has no login to Aliyun of its own", ErrUnsupported)
 	}
 	will := Message{}
 	if cfg.Will != nil {
@@ -288,7 +285,7 @@ func (s *ml307Session) handle(l atcmd.Line) {
 		s.received(l)
 	case p.Text(0) == "conn":
 		if s.up.Swap(p.Text(2) == "0") && p.Text(2) != "0" {
-			s.end(fmt.Errorf("%s (%s)", ml307Words(p.Text(2)), l.Head))
+			s.end(sessionLost(ml307Words(p.Text(2)), l.Head))
 		}
 	case p.Text(0) == "puback", p.Text(0) == "pubcomp":
 		s.published(p, Acked)

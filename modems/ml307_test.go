@@ -192,7 +192,6 @@ func TestML307SendsNothingThatBreaksOut(t *testing.T) {
 		}
 		for what, change := range map[string]func(c *MQTTConfig){
 			"certificates":        func(c *MQTTConfig) { c.TLS = &TLSConfig{} },
-			"Aliyun":              func(c *MQTTConfig) { c.Aliyun = &AliyunAuth{} },
 			"cloud.password":      func(c *MQTTConfig) { c.Password = "secret\"\rAT+CFUN=0\r" },
 			"cloud.broker":        func(c *MQTTConfig) { c.Host = strings.Repeat("h", 129) },
 			"the will's message":  func(c *MQTTConfig) { c.Will = &Message{Topic: "t", Payload: []byte("a\nb")} },

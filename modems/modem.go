@@ -2,6 +2,7 @@ package modems
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -112,6 +113,19 @@ func (m *Modem) Do(ctx context.Context, c atcmd.Command) (atcmd.Response, error)
 func (m *Modem) DialMQTT(ctx context.Context, cfg MQTTConfig) (Session, error) {
 	if m.driver.MQTT == nil {
 		return nil, m.lacks("MQTT stack")
+	}
+	own := cfg.Aliyun != nil && cfg.TLS == nil && m.driver.AliyunLogin
+	if !own {
+		cfg.Aliyun = nil
+	} else {
+		asked := cfg
+		asked.ClientID, asked.Username, asked.Password = cfg.Aliyun.ClientID, "", ""
+		s, err := m.driver.MQTT.DialMQTT(ctx, m, asked)
+		if !errors.Is(err, ErrUnsupported) {
+			return s, err
+		}
+		m.log.Info("the module cannot log in to Aliyun by itself; the host computes the login", "why", err)
+		cfg.Aliyun = nil
 	}
 	s, err := m.driver.MQTT.DialMQTT(ctx, m, cfg)
 	if ask := m.driver.HasMQTT; atcmd.Refused(err) && ask.Line != "" {

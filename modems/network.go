@@ -162,6 +162,14 @@ func dBm(rssi int) int {
 	return -113 + 2*rssi
 }
 
+// sessionLost is why a session ended, in the words of a table, and the line that told of it.
+func sessionLost(why, line string) error {
+	if why == ErrByBroker.Error() {
+		return fmt.Errorf("%w (%s)", ErrByBroker, line)
+	}
+	return fmt.Errorf("%s (%s)", why, line)
+}
+
 // words looks a result code up, so that no bare number reaches a person.
 func words(table map[int]string, n int) string {
 	if w, ok := table[n]; ok {

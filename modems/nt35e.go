@@ -38,31 +38,37 @@ var nt35eRestart = []string{"+CFUN=1,1", "+ECRST", "+RESET"}
 
 var nt35eFlavours = map[string]*Driver{
 	"L": {
-		Name:     "nt35e",
-		Flavour:  "L",
-		Title:    "Lierda NT35E, NT26 and relatives",
-		TLS:      "no",
-		Checked:  nt35eChecked,
-		Grammar:  lierdaGrammar(true),
-		Restart:  nt35eRestart,
-		ICCID:    lierdaICCID,
-		MQTT:     lierdaMQTT{window: 4},
+		Name:    "nt35e",
+		Flavour: "L",
+		Title:   "Lierda NT35E, NT26 and relatives",
+		TLS:     "no",
+		Checked: nt35eChecked,
+		Grammar: lierdaGrammar(true),
+		Restart: nt35eRestart,
+		ICCID:   lierdaICCID,
+		MQTT:    lierdaMQTT{window: 4},
+
+		AliyunLogin: true,
+
 		NoSocket: "the TCP commands of Lierda's L firmware are not documented; the Q firmware of the same module has them, and this driver, too",
 	},
 	"Q": {
-		Name:     "nt35e",
-		Flavour:  "Q",
-		Title:    "the same with Quectel's commands",
-		TLS:      "as the EC600",
-		Checked:  nt35eChecked,
-		Grammar:  quectelGrammar(true, false, 0),
-		Setup:    []atcmd.Command{atcmd.Set("+QISDE", 0)}, // as the EC600
-		Activate: quectelActivate, Deactivate: quectelDeactivate,
-		Restart: nt35eRestart,
-		ICCID:   lierdaICCID,
-		Socket:  quectelSockets{},
-		HasMQTT: atcmd.Test("+QMTOPEN"),
-		MQTT:    quectelMQTT{payload: 1500, window: 5}, // as the EC600, after whose commands it is made
+		Name:       "nt35e",
+		Flavour:    "Q",
+		Title:      "the same with Quectel's commands",
+		TLS:        "as the EC600",
+		Checked:    nt35eChecked,
+		Grammar:    quectelGrammar(true, false, 0),
+		Setup:      []atcmd.Command{atcmd.Set("+QISDE", 0)}, // as the EC600
+		Activate:   quectelActivate,
+		Deactivate: quectelDeactivate,
+		Restart:    nt35eRestart,
+		ICCID:      lierdaICCID,
+		Socket:     quectelSockets{},
+		HasMQTT:    atcmd.Test("+QMTOPEN"),
+		MQTT:       quectelMQTT{payload: 1500, window: 5}, // as the EC600, after whose commands it is made
+
+		AliyunLogin: true,
 	},
 }
 

@@ -10,16 +10,26 @@ import (
 // which, and what to do.
 var ErrOffline = errors.New("the modem is not online")
 
+// AskICCID reads the SIM's number, which Identity then knows.
+func (m *Modem) AskICCID(ctx context.Context) error {
+	if m.driver.ICCID == nil {
+		return m.lacks("command for the SIM's number")
+	}
+	n, err := m.driver.ICCID(ctx, m)
+	if err == nil {
+		m.learn(func(id *Identity, _ *Network) { id.ICCID = n })
+	}
+	return err
+}
+
 // Online takes the modem to the network: SIM ready, registered, PDP context active. It may be called again at any
 // time and then does only what is missing.
 func (m *Modem) Online(ctx context.Context) error {
 	if err := m.unlock(ctx); err != nil {
 		return err
 	}
-	if m.driver.ICCID != nil {
-		if n, err := m.driver.ICCID(ctx, m); err == nil {
-			m.learn(func(id *Identity, _ *Network) { id.ICCID = n })
-		}
+	if err := m.AskICCID(ctx); err != nil {
+		m.log.Debug("asking for the ICCID", "why", err)
 	}
 	if err := m.register(ctx); err != nil {
 		return err

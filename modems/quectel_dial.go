@@ -120,7 +120,11 @@ func quectelConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (atcmd.Gram
 	}
 	if a := cfg.Aliyun; a != nil {
 		login := atcmd.Set("+QMTCFG", "aliauth", quectelClient, a.ProductKey, a.DeviceName, a.DeviceSecret)
-		if _, err := m.Do(ctx, login.WithSecret(a.DeviceSecret)); err != nil {
+		took, err := m.accepts(ctx, login.WithSecret(a.DeviceSecret))
+		if err == nil && !took {
+			err = fmt.Errorf("%w: this firmware has no login to Aliyun", ErrUnsupported)
+		}
+		if err != nil {
 			return atcmd.Grammar{}, err
 		}
 	}

@@ -22,7 +22,7 @@ const (
 )
 
 var qmtStatWords = map[int]string{ // MQTT 3.3.2
-	1: "the broker closed the connection",
+	1: ErrByBroker.Error(),
 	2: "the broker did not answer PINGREQ",
 	3: "the CONNECT packet could not be sent",
 	4: "the broker did not answer CONNECT",
@@ -129,7 +129,7 @@ func (s *quectelSession) handle(l atcmd.Line) {
 		// another client's, or garbled: the result that is missed is missed in time
 	case name == "+QMTSTAT":
 		code, _ := p.Int(1)
-		s.end(fmt.Errorf("%s (%s)", words(qmtStatWords, code), l.Head))
+		s.end(sessionLost(words(qmtStatWords, code), l.Head))
 	case name == "+QMTPING":
 		s.end(fmt.Errorf("the broker does not answer any more (%s)", l.Head))
 	default:

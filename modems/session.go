@@ -30,13 +30,14 @@ type MQTTConfig struct {
 	// Will is published by the broker when the session ends without a DISCONNECT; nil: nothing is.
 	Will *Message
 
-	// Aliyun, if not nil, lets the module log in to Aliyun by its own commands: ClientID is then a plain name, and
-	// Username and Password are empty. Where the module has no such commands, dialing fails with ErrUnsupported.
+	// Aliyun, if not nil, lets a module log in to Aliyun by its own commands. ClientID, Username and Password are the
+	// same login for all others, as the host computes it; a driver is only given one of the two.
 	Aliyun *AliyunAuth
 }
 
 // AliyunAuth names a device of Aliyun's IoT platform.
 type AliyunAuth struct {
+	ClientID               string // a plain name
 	ProductKey, DeviceName string
 	DeviceSecret           string // a secret
 }
@@ -129,6 +130,8 @@ var (
 	ErrRefused = errors.New("the module refused the message")
 	// ErrUnsupported: the configuration asks for what this path lacks.
 	ErrUnsupported = errors.New("not supported on this path")
+	// ErrByBroker: the broker ended a session that stood.
+	ErrByBroker = errors.New("the broker closed the connection")
 	// ErrOverrun: messages arrive faster than they are taken; the session ends so that the broker keeps the rest.
 	ErrOverrun = errors.New("messages arrive faster than they are taken")
 )

@@ -110,7 +110,7 @@ func (s *session) why(err error) error {
 // said puts what a connection says into words for a person.
 func said(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the broker closed the connection: %w", err)
+		return fmt.Errorf("%w: %w", modems.ErrByBroker, err)
 	}
 	return err
 }
