@@ -24,6 +24,16 @@ type Config struct {
 	// Target is asked once the modem is known, so that names may hold its IMEI. Without a modem id is empty.
 	Target func(id modems.Identity) (Target, error)
 
+	// Prepare, if not nil, is called before Target whenever a session is to be opened: it may get over the network what the
+	// cloud asks for at login.
+	Prepare func(ctx context.Context, o Outside) error
+
+	// Outgoing may change a message before it is sent, whose topic is the one that it will have; id stays the same when it
+	// is sent again. An error that is a modems.ErrMessage sets it aside. Incoming may change one that has come for a local
+	// topic, and answer it: an answer with an empty topic is none.
+	Outgoing func(id uint64, m *modems.Message) error
+	Incoming func(from string, m *modems.Message) (answer modems.Message, err error)
+
 	Up    Routes // from local topics; what Target.Topic fills in may still be open
 	Local LocalConfig
 	Queue OutboxConfig
@@ -54,6 +64,9 @@ type Target struct {
 	Brokers []modems.MQTTConfig // tried in turn
 	Down    Routes
 	Topic   func(string) string // fills placeholders in a topic that Config.Up has made; nil: none
+
+	Until   time.Time                    // when a new session is to take over, because the login ends; zero: never
+	Refused func(why error) (said error) // is told of a login that the broker refused, and says what to look at; nil: nothing
 }
 
 // Bridge carries messages between the local side and the cloud. New makes one, Run is its life.
@@ -74,6 +87,7 @@ type Bridge struct {
 	lastPath string    // of the session before; only the supervisor touches it
 	silent   bool      // nothing has answered on the port; only the supervisor touches it
 	queueDir string
+	rivals   rivals // only the supervisor touches it
 	attached string // the file that says: a modem is attached and was not yet let go in order
 
 	mu     sync.Mutex

@@ -79,7 +79,9 @@ func TestLocalHoldsTheCloud(t *testing.T) {
 	}
 	delivered := make(chan error, 1)
 	began := time.Now()
-	go func() { delivered <- l.Deliver(t.Context(), modems.Message{Topic: "a", Payload: []byte("last"), QoS: 1}) }()
+	go func() {
+		delivered <- l.Deliver(t.Context(), modems.Message{Topic: "a", Payload: []byte("last"), QoS: 1})
+	}()
 	house := dialRaw(t, l.Addr(), "house", true)
 	house.publish("a", "from the house", 1)
 	expect[*packets.PubackPacket](house)

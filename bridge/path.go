@@ -78,7 +78,7 @@ func (p *paths) ended(path string, err error, stood, sockets bool, now time.Time
 	case errors.Is(err, errOtherPath):
 		p.until, p.why = now.Add(p.hold), err
 		return true
-	case errors.As(err, &refused): // the stack works
+	case errors.As(err, &refused), errors.Is(err, errRivals): // the stack works
 	case stood:
 		p.failures = 1
 	default:

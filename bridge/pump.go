@@ -56,7 +56,11 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 		if topic != nil {
 			m.Topic = topic(m.Topic)
 		}
-		r, err := s.Publish(ctx, m)
+		var r modems.Receipt
+		unfit := b.outgoing(e.ID(), &m)
+		if err = unfit; err == nil {
+			r, err = s.Publish(ctx, m)
+		}
 		if errors.Is(err, modems.ErrRefused) {
 			refusals[e.ID()]++
 		} else {
@@ -67,7 +71,7 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 			b.inFlight.Add(1)
 			inFlight <- sent{e, r}
 			continue
-		case errors.Is(err, modems.ErrMessage) && other:
+		case errors.Is(err, modems.ErrMessage) && other && unfit == nil:
 			return errors.Join(e.Undelivered(), fmt.Errorf("%w: message %d: %w", errOtherPath, e.ID(), err))
 		case errors.Is(err, modems.ErrMessage), refusals[e.ID()] == maxRefusals:
 			delete(refusals, e.ID())
@@ -148,11 +152,17 @@ func (b *Bridge) pumpDown(ctx context.Context, s modems.Session) error {
 		b.downReceived.Add(1)
 		m := d.Message()
 		if to, r, ok := b.down.Load().Map(m.Topic); ok {
+			from := m.Topic
 			m.Topic, m.QoS = to, r.QoS
+			answer, err := b.incoming(from, &m)
+			if err != nil {
+				return err
+			}
 			if err := b.deliver(delivering, m); err != nil {
 				return fmt.Errorf("delivering to local clients: %w", err)
 			}
 			b.looped(to, r)
+			b.answer(answer)
 		} else {
 			b.log.Warn("a message from the broker that no route takes", "topic", m.Topic)
 		}

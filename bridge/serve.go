@@ -16,12 +16,15 @@ type dialFunc func(ctx context.Context, cfg modems.MQTTConfig) (modems.Session, 
 // session dials the first broker that answers and pumps until something ends. It always returns an error, unless
 // ctx has ended.
 func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial dialFunc) error {
+	b.enter(Connecting, "")
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
 	target, err := b.target(id)
 	if err != nil {
 		return err
 	}
 	b.down.Store(&target.Down)
-	b.enter(Connecting, "")
 	var s modems.Session
 	var failures []error
 	unsupported := 0
@@ -35,7 +38,7 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 		if errors.Is(err, modems.ErrUnsupported) {
 			unsupported++
 		}
-		failures = append(failures, err)
+		failures = append(failures, target.refused(err))
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -57,7 +60,7 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 	b.lastPath = w.path
 	b.onlineAt = time.Now()
 	b.backoff.stood(b.onlineAt)
-	err = b.serve(ctx, s, w, target)
+	err = b.rivals.ended(b.serve(ctx, s, w, target), time.Since(b.onlineAt), b.Status().Cloud.ClientID)
 	if err == nil && ctx.Err() == nil {
 		err = errors.New("the session ended without a reason")
 	}
@@ -82,6 +85,7 @@ func (b *Bridge) serve(ctx context.Context, s modems.Session, w way, target Targ
 		func() error { return b.probe(up) },
 		func() error { return b.resubscribe(up, s, target) },
 		func() error { return hold(up, w.hold) },
+		func() error { return renew(up, target.Until) },
 	}
 	for _, part := range parts {
 		go func() { ended <- part() }()

@@ -51,6 +51,7 @@ type ModemStatus struct {
 	Model        string `json:"model"`
 	Revision     string `json:"revision"`
 	IMEI         string `json:"imei"`
+	ICCID        string `json:"iccid"` // of the SIM; empty: not asked for yet
 }
 
 type NetworkStatus struct {
@@ -133,7 +134,7 @@ func (b *Bridge) Status() Status {
 	}
 	if b.modem != nil {
 		id, n := b.modem.Identity(), b.modem.Network()
-		s.Modem = ModemStatus{b.cfg.Modem.Port, b.modem.Driver(), id.Manufacturer, id.Model, id.Revision, id.IMEI}
+		s.Modem = ModemStatus{b.cfg.Modem.Port, b.modem.Driver(), id.Manufacturer, id.Model, id.Revision, id.IMEI, id.ICCID}
 		s.Network = NetworkStatus{n.Registered, n.Roaming, n.Operator, n.RSSI, n.Address}
 		s.Line = b.line.add(b.modem.Counters())
 	}

@@ -24,7 +24,7 @@ func (b *Bridge) supervise(ctx context.Context) error {
 		case ctx.Err() != nil:
 		case errors.Is(err, modems.ErrUnsupported):
 			return err
-		case step == restart: // it boots
+		case step == restart, errors.Is(err, errLoginEnds): // it boots; there is a new login
 		case step == reset:
 			b.pullReset(ctx)
 		default:
@@ -90,7 +90,7 @@ func (b *Bridge) cycle(ctx context.Context) (rung, error) {
 	b.enter(Attaching, "")
 	if b.cfg.Modem == nil || b.cfg.Path == "host" {
 		err := b.session(ctx, way{path: "host"}, modems.Identity{}, dialHost)
-		if ctx.Err() != nil || errors.Is(err, modems.ErrUnsupported) {
+		if ctx.Err() != nil || errors.Is(err, modems.ErrUnsupported) || errors.Is(err, errLoginEnds) {
 			return retry, err
 		}
 		return b.climb(noFault, err), err
@@ -206,6 +206,9 @@ func (b *Bridge) overModem(ctx context.Context, m *modems.Modem) (other bool, er
 	err = b.session(ctx, w, m.Identity(), dial)
 	if ctx.Err() != nil {
 		return false, err
+	}
+	if errors.Is(err, errLoginEnds) {
+		return true, nil
 	}
 	if other = b.paths.ended(path, err, time.Since(began) >= stable, m.Sockets() > 0, time.Now()); other {
 		b.log.Warn("the path is changed", "from", path, "why", err)
