@@ -46,6 +46,7 @@ type Cloud struct {
 	Password     Secret   `yaml:"password"`
 	KeepAlive    Duration `yaml:"keepalive"`
 	CleanSession bool     `yaml:"clean_session"`
+	Transport    string   `yaml:"transport" oneof:"auto,tcp,tls"` // to a platform; auto: tls if cloud.tls says anything
 	TLS          TLS      `yaml:"tls"`
 
 	Aliyun  *Aliyun  `yaml:"aliyun"`
@@ -123,7 +124,7 @@ type Log struct {
 // defaultConfig is what holds where neither flag, environment nor file says anything.
 func defaultConfig() *Config {
 	return &Config{
-		Cloud:  Cloud{KeepAlive: Duration(120e9)},
+		Cloud:  Cloud{KeepAlive: Duration(120e9), Transport: "auto"},
 		Path:   Path{Mode: "auto"},
 		Queue:  Queue{Dir: "/var/lib/atbridge", MaxBytes: 64 << 20, MaxMessages: 100000, Full: "reject"},
 		Status: Status{Socket: "/run/atbridge/control.sock"},

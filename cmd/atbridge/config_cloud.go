@@ -98,6 +98,9 @@ func (k *checker) cloud() {
 		cloud.brokers = append(cloud.brokers, b)
 		encrypted = encrypted || b.TLS()
 	}
+	if cloud.Transport != "auto" && len(platforms) == 0 {
+		k.wrong("cloud.transport", "is for platforms; a broker's URL begins with mqtt:// or mqtts://")
+	}
 	k.session(cloud)
 	k.tls(cloud.TLS, encrypted)
 }

@@ -55,13 +55,20 @@ func checkPlaceholders(s string) error {
 	return nil
 }
 
+// unknownName is a placeholder that nothing is known for.
+type unknownName string
+
+func (u unknownName) Error() string {
+	return string(u) + " is not known on this machine or modem; write the name out"
+}
+
 // expand fills the placeholders of s from vals, as in "site-{imei}".
 func expand(s string, vals map[string]string) (string, error) {
 	var missing error
 	s = placeholder.ReplaceAllStringFunc(s, func(m string) string {
 		v := vals[strings.Trim(m, "{}")]
 		if v == "" && missing == nil {
-			missing = fmt.Errorf("%s is not known on this machine or modem; write the name out", m)
+			missing = unknownName(m)
 		}
 		return v
 	})

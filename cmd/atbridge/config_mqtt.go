@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -43,14 +42,12 @@ func (c *Config) MQTT(b Broker, vals map[string]string) (modems.MQTTConfig, erro
 	if b.Scheme == "ws" || b.Scheme == "wss" {
 		m.WebSocket = cmp.Or(b.Path, "/")
 	}
-	if t := c.Cloud.TLS; b.TLS() {
-		m.TLS = &modems.TLSConfig{
-			CAFile:     f.file(c, "cloud.tls.ca_file", t.CAFile),
-			CertFile:   f.file(c, "cloud.tls.cert_file", t.CertFile),
-			KeyFile:    f.file(c, "cloud.tls.key_file", t.KeyFile),
-			ServerName: f.fill("cloud.tls.server_name", t.ServerName),
-			TicketFile: filepath.Join(c.Queue.Dir, "tls-session"),
+	if b.TLS() {
+		tls, err := c.certificates(vals)
+		if err != nil && f.err == nil {
+			f.err = err
 		}
+		m.TLS = tls
 	}
 	return m, f.err
 }
@@ -104,9 +101,6 @@ func (c *Config) BridgeRoutes(vals map[string]string) (up, down bridge.Routes, e
 
 // NotBuilt says what of a sound configuration this version cannot run yet.
 func (c *Config) NotBuilt() error {
-	if name := c.Platform(); name != "" {
-		return usagef("cloud.%s: the connection to this platform is not built yet; name a broker instead (cloud.broker)", name)
-	}
 	for _, r := range append(c.Routes.Up[:len(c.Routes.Up):len(c.Routes.Up)], c.Routes.Down...) {
 		if r.Wrap != "" {
 			return usagef("routes: wrap: %s is not built yet; remove it", r.Wrap)

@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// Each platform's section is accepted with the least that it needs, and run says that its connection is yet to come.
+// Each platform's section is accepted with the least that it needs.
 func TestPlatforms(t *testing.T) {
 	for name, section := range map[string]string{
 		"aliyun":  "product_key: a, device_name: '{imei}', device_secret: s",
-		"easemob": "host: h, app_id: a, device_id: d",
+		"easemob": "app_id: a, device_id: d, client_id: c, client_secret: s",
 		"onenet":  "product_id: p, device_name: d, key: aHVudGVyMg==",
 		"tencent": "product_id: p, device_name: d, psk: aHVudGVyMg==",
 		"huawei":  "device_id: d, secret: s, host: h",
@@ -23,13 +23,66 @@ func TestPlatforms(t *testing.T) {
 		if !strings.HasPrefix(c.summary(), "auto on /dev/ttyUSB2 -> "+name+",") {
 			t.Errorf("%s: summary %s", name, c.summary())
 		}
-		err = c.NotBuilt()
-		if want := "cloud." + name + ": the connection to this platform is not built yet; name a broker instead (cloud.broker)"; err == nil || err.Error() != want || exitCode(err) != exitUsage {
+		if err := c.NotBuilt(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if len(platforms) != 6 {
 		t.Errorf("%d platforms, and 6 are tried", len(platforms))
+	}
+}
+
+// What a platform would refuse is refused by check, with its line, before a byte is sent.
+func TestPlatformsRefuse(t *testing.T) {
+	const (
+		aliyun  = "aliyun: {product_key: a, device_name: b, device_secret: hunter2}"
+		easemob = "easemob: {app_id: a, device_id: d, client_id: c, client_secret: hunter2}"
+		onenet  = "onenet: {product_id: p, device_name: d, key: aHVudGVyMg==}"
+		tencent = "tencent: {product_id: p, device_name: d, psk: aHVudGVyMg==}"
+		huawei  = "huawei: {device_id: d, secret: hunter2, host: h}"
+		baidu   = "baidu: {core: c, device_key: k, device_secret: hunter2, region: gz}"
+	)
+	for text, want := range map[string]string{
+		"keepalive: 29s, " + aliyun:        "cloud.keepalive: 29s is refused by Aliyun; use 30s to 20m",
+		"keepalive: 1201s, " + aliyun:      "cloud.keepalive: 20m1s is refused by Aliyun; use 30s to 20m",
+		"keepalive: 0s, " + aliyun:         "cloud.keepalive: 0s is refused by Aliyun; use 30s to 20m",
+		"keepalive: 181s, " + easemob:      "cloud.keepalive: 3m1s is refused by Easemob; use 1s to 3m",
+		"keepalive: 9s, " + onenet:         "cloud.keepalive: 9s is refused by OneNET; use 10s to 30m",
+		"keepalive: 1801s, " + onenet:      "cloud.keepalive: 30m1s is refused by OneNET; use 10s to 30m",
+		"keepalive: 901s, " + tencent:      "cloud.keepalive: 15m1s is refused by Tencent; use 0s to 15m",
+		"keepalive: 29s, " + huawei:        "cloud.keepalive: 29s is refused by Huawei; use 30s to 20m",
+		"keepalive: 1201s, " + baidu:       "cloud.keepalive: 20m1s is refused by Baidu; use 30s to 20m",
+		"transport: tls, broker: mqtt://b": "cloud.transport: is for platforms; a broker's URL begins with mqtt:// or mqtts://",
+		"aliyun: {product_key: a, device_name: b, device_secret: hunter2, client_id: 'a|b'}":                                     `cloud.aliyun.client_id: the client id "a|b" holds |, which ends it; set another one`,
+		"aliyun: {product_key: a, device_name: b, device_secret: hunter2, client_id: " + strings.Repeat("c", 65) + "}":           `cloud.aliyun.client_id: the client id "` + strings.Repeat("c", 65) + `" has 65 characters, and Aliyun takes 64; set a shorter one`,
+		"aliyun: {product_key: a, device_name: b, product_secret: hunter2, register: preregistered, region: '', instance_id: i}": "cloud.aliyun.region: is empty; use a region such as cn-shanghai, or name instance_id",
+		"easemob: {app_id: a, device_id: 'd.1', client_id: c, client_secret: hunter2}":                                           "cloud.easemob.device_id: makes the client id d.1@a, and Easemob takes 64 letters, digits, -, _ and @",
+		"easemob: {app_id: a, device_id: d, client_id: c, client_secret: hunter2, api_url: 'ftp://x'}":                           "cloud.easemob.api_url: is no address; the console shows it, such as https://api.cn1.mqtt.chat/app/a",
+		"easemob: {app_id: a, device_id: d, client_id: c}":                                                                       "cloud.easemob.client_secret: is missing; the platform's console shows it",
+		"tencent: {product_id: p, device_name: d, psk: aHVudGVyMg==, connection_id: abc}":                                        "cloud.tencent.connection_id: abc is not five letters or digits; leave it empty for any",
+	} {
+		_, err := parse("modem: {port: /dev/ttyUSB2}\ncloud: {" + text + "}")
+		if err == nil || err.Error() != "c.yaml:2: "+want {
+			t.Errorf("%s\ngot  %v\nwant c.yaml:2: %s", text, err, want)
+		}
+	}
+	_, err := parse("path: {mode: host}\ncloud: {" + aliyun + "}\nroutes: {up: [{from: a, to: /a/b/user/update, qos: 2}]}")
+	if want := "c.yaml:3: routes.up[0].qos: 2 is out of range; use 0 to 1"; err == nil || err.Error() != want {
+		t.Errorf("%v; want %s", err, want)
+	}
+}
+
+// What is allowed but will not work as it stands is a warning.
+func TestPlatformsWarn(t *testing.T) {
+	for text, want := range map[string]string{
+		"cloud: {client_id: x, aliyun: {product_key: a, device_name: b, device_secret: s}}":                           "cloud.client_id: is not used; Aliyun is told what cloud.aliyun says",
+		"cloud: {aliyun: {product_key: a, device_name: b, device_secret: s}}\nroutes: {up: [{from: a, to: site7/a}]}": "routes.up[0].to: site7/a is none of this device's topics, which begin with /a/b/ or /sys/a/b/; Aliyun will not pass it",
+		"cloud: {onenet: {product_id: p, device_name: d, key: aHVudGVyMg==, expires: 1537255523}}":                    "cloud.onenet.expires: 2018-09-18T07:25:23Z is past, so the platform will refuse the login; remove it for a day from now",
+	} {
+		c, err := parse("path: {mode: host}\n" + text)
+		if err != nil || len(c.Warnings) == 0 || c.Warnings[0] != want {
+			t.Errorf("%s\n%v\nwant %s", text, c.Warnings, want)
+		}
 	}
 }
 

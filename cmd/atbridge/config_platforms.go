@@ -18,13 +18,13 @@ type Aliyun struct {
 
 // Easemob is Easemob's MQTT service.
 type Easemob struct {
-	Host         string `yaml:"host"`
+	Host         string `yaml:"host"` // empty: APP_ID.cn1.mqtt.chat
 	AppID        string `yaml:"app_id"`
 	DeviceID     string `yaml:"device_id"`
-	Username     string `yaml:"username"`
+	Username     string `yaml:"username"` // empty: the device's id
 	ClientID     string `yaml:"client_id"`
 	ClientSecret Secret `yaml:"client_secret"`
-	APIURL       string `yaml:"api_url"`
+	APIURL       string `yaml:"api_url"` // empty: https://api.cn1.mqtt.chat/app/APP_ID
 }
 
 // OneNET is China Mobile's platform, its new MQTT access.
@@ -33,7 +33,7 @@ type OneNET struct {
 	DeviceName string `yaml:"device_name"`
 	Key        Secret `yaml:"key"` // base64
 	Method     string `yaml:"method" oneof:"md5,sha1,sha256"`
-	Version    string `yaml:"version" oneof:"2018-10-31"`
+	Version    string `yaml:"version" oneof:"2018-10-31,2022-05-01"`
 	Expires    int    `yaml:"expires" min:"0"` // Unix seconds; 0: a day from now
 }
 

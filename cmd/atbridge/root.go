@@ -16,7 +16,9 @@ import (
 // subcommands is the list: one line and one file each.
 var subcommands = []func(*globals) *cobra.Command{
 	newCheckCmd,
+	newCredentialsCmd,
 	newDemoCmd,
+	newProvisionCmd,
 	newQueueCmd,
 	newRecordCmd,
 	newReplayCmd,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -55,7 +56,9 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	}
 	var current atomic.Pointer[Config]
 	current.Store(c)
-	cfg.Target = func(id modems.Identity) (bridge.Target, error) { return current.Load().target(id) }
+	in := newLogin(log)
+	cfg.Prepare = func(ctx context.Context, o bridge.Outside) error { return in.prepare(ctx, current.Load(), o) }
+	cfg.Target = func(id modems.Identity) (bridge.Target, error) { return in.target(current.Load(), id) }
 	b, err := bridge.New(cfg)
 	if err != nil {
 		return withCode(exitUsage, err)
@@ -164,24 +167,31 @@ func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, erro
 	if m := c.Modem; m != nil {
 		way := newLine(m, log)
 		cfg.Modem = &bridge.ModemConfig{
-			Port:   m.Port,
-			Open:   way.open,
-			Search: way.search,
-			Reset:  m.resetter(),
+			Port:    m.Port,
+			Open:    way.open,
+			Search:  way.search,
+			Reset:   m.resetter(),
+			Options: c.modemOptions(g.stderr, log),
 
 			MaxResetsPerHour: m.MaxResetsPerHour,
-			Options: modems.Options{
-				PullSockets: c.Path.Pull,
-				Driver:      m.Driver,
-				PDP:         modems.PDPConfig{APN: m.APN, User: m.APNUser, Password: m.APNPassword.Reveal(), Auth: m.APNAuth, IP: m.IP},
-				PIN:         m.PIN.Reveal(),
-				RefusedPIN:  filepath.Join(c.Queue.Dir, "pin-refused"),
-				Tap:         wireTap(g.stderr, c.Log.Wire),
-				Progress:    func(text string) { log.Debug(text) },
-			},
 		}
 	}
 	return cfg, nil
+}
+
+// modemOptions say how to take over the modem.
+func (c *Config) modemOptions(stderr io.Writer, log *slog.Logger) modems.Options {
+	m := c.Modem
+	return modems.Options{
+		PullSockets: c.Path.Pull,
+		Driver:      m.Driver,
+		PDP:         modems.PDPConfig{APN: m.APN, User: m.APNUser, Password: m.APNPassword.Reveal(), Auth: m.APNAuth, IP: m.IP},
+		PIN:         m.PIN.Reveal(),
+		RefusedPIN:  filepath.Join(c.Queue.Dir, "pin-refused"),
+		Tap:         wireTap(stderr, c.Log.Wire),
+		Log:         log,
+		Progress:    func(text string) { log.Debug(text) },
+	}
 }
 
 // target is where the messages go once the modem is known.

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/atbridge/atbridge/bridge"
+	"github.com/atbridge/atbridge/bridge/cloud"
+	"github.com/atbridge/atbridge/modems"
+)
+
+// login is what a session with a platform needs beyond the configuration: the time, what registration has handed out,
+// and a token that is still good. The supervisor calls prepare, then target, one at a time.
+type login struct {
+	log *slog.Logger
+	now func() time.Time // this machine's clock
+
+	skew   time.Duration // of the modem's clock, where this machine's is none
+	token  cloud.Easemob // with the last token
+	renews time.Time     // when the token is to be replaced
+}
+
+func newLogin(log *slog.Logger) *login { return &login{log: log, now: time.Now} }
+
+// renewal is the part of a login's life after which a new session takes over.
+const renewal = 0.9
+
+// prepare gets over the network what the platform asks for at login.
+func (l *login) prepare(ctx context.Context, c *Config, o bridge.Outside) error {
+	l.setClock(ctx, o)
+	vals := standFor(o.ID)
+	switch p, err := c.platform(vals); p := p.(type) {
+	case cloud.Aliyun:
+		if err != nil || c.Cloud.Aliyun.Register == "none" {
+			return err
+		}
+		_, err = l.register(ctx, c, p, o.Dial)
+		return err
+	case cloud.Easemob:
+		if err != nil || c.Cloud.Password != "" || l.now().Before(l.renews) && l.token.Username == p.Username {
+			return err
+		}
+		return l.fetch(ctx, c, p, o.Dial)
+	default:
+		return err
+	}
+}
+
+// setClock takes the modem's clock where this machine has none.
+func (l *login) setClock(ctx context.Context, o bridge.Outside) {
+	l.skew = 0
+	if cloud.Plausible(l.now()) || o.Clock == nil {
+		return
+	}
+	t, err := o.Clock(ctx)
+	if err != nil || !cloud.Plausible(t) {
+		l.log.Warn("neither this machine nor the modem knows the time", "modem", t, "why", err)
+		return
+	}
+	l.skew = t.Sub(l.now())
+	l.log.Warn("this machine's clock is not set; the modem's is used to log in", "modem", t.UTC())
+}
+
+// register returns the identity of device: what has been stored, or else what the platform hands out now.
+func (l *login) register(ctx context.Context, c *Config, device cloud.Aliyun, dial cloud.Dial) (cloud.Identity, error) {
+	file := c.identityOf(device)
+	stored, err := cloud.LoadIdentity(file)
+	if err != nil {
+		return cloud.Identity{}, withCode(exitRefused, err)
+	}
+	if stored.Of(device) {
+		return *stored, nil
+	}
+	a := c.Cloud.Aliyun
+	if a.ProductSecret == "" {
+		return cloud.Identity{}, usagef("cloud.aliyun.product_secret is missing, and device %s is not registered yet (there is no %s)", device.DeviceName, file)
+	}
+	files, err := c.certificates(nil)
+	if err != nil {
+		return cloud.Identity{}, err
+	}
+	place, err := cloud.Reserve(file)
+	if err != nil {
+		return cloud.Identity{}, withCode(exitUsage, err)
+	}
+	l.log.Info("registering with Aliyun", "product", device.ProductKey, "device", device.DeviceName)
+	r := cloud.Registration{
+		Aliyun: device, ProductSecret: a.ProductSecret.Reveal(), Unregistered: a.Register == "unregistered",
+		Dial: dial, TLS: *files, Place: place,
+	}
+	i, err := r.Register(ctx)
+	if err = errors.Join(err, place.Release()); err == nil {
+		l.log.Info("registered; the product's secret can be removed from the configuration", "device", device.DeviceName, "stored", file)
+	}
+	return i, err
+}
+
+// identityOf is the file for device: one each, so that another modem, and with it another name, spoils none.
+func (c *Config) identityOf(device cloud.Aliyun) string {
+	return filepath.Join(c.Queue.Dir, "identity-"+url.PathEscape(device.ProductKey+"."+device.DeviceName)+".json")
+}
+
+// anyIdentity reports whether some device has been registered here.
+func (c *Config) anyIdentity() bool {
+	found, err := filepath.Glob(filepath.Join(c.Queue.Dir, "identity-*.json"))
+	return err == nil && len(found) > 0
+}
+
+// registered is device with what registration has handed out to it.
+func (c *Config) registered(device cloud.Aliyun) (cloud.Aliyun, error) {
+	i, err := cloud.LoadIdentity(c.identityOf(device))
+	if err != nil {
+		return device, withCode(exitUsage, err)
+	}
+	if !i.Of(device) {
+		return device, usagef("device %s is not registered yet; run atbridge provision", device.DeviceName)
+	}
+	return i.Login(device), nil
+}
+
+// tokenSource is where Easemob's tokens come from.
+func (c *Config) tokenSource(dial cloud.Dial) cloud.EasemobTokens {
+	e := c.Cloud.Easemob
+	return cloud.EasemobTokens{
+		API: e.APIURL, AppID: e.AppID, ClientID: e.ClientID, ClientSecret: e.ClientSecret.Reveal(), Dial: dial, CAFile: c.caFile(),
+	}
+}
+
+func (c *Config) caFile() string {
+	if c.Cloud.TLS.CAFile == "" {
+		return ""
+	}
+	return c.beside(c.Cloud.TLS.CAFile)
+}
+
+func (l *login) fetch(ctx context.Context, c *Config, p cloud.Easemob, dial cloud.Dial) error {
+	fresh, lived, err := c.tokenSource(dial).Fetch(ctx, p)
+	if err != nil {
+		return err
+	}
+	l.token, l.renews = fresh, l.now().Add(part(lived))
+	l.log.Info("Easemob has given a token", "user", p.Username, "for", lived)
+	return nil
+}
+
+func part(life time.Duration) time.Duration { return time.Duration(float64(life) * renewal) }
+
+// target is where the messages go.
+func (l *login) target(c *Config, id modems.Identity) (bridge.Target, error) {
+	t, err := c.target(id)
+	if err != nil || c.Platform() == "" {
+		return t, err
+	}
+	vals := standFor(id)
+	p, err := c.platform(vals)
+	if err != nil {
+		return t, err
+	}
+	var own *modems.AliyunAuth
+	switch device := p.(type) {
+	case cloud.Aliyun:
+		if c.Cloud.Aliyun.Register != "none" {
+			if device, err = c.registered(device); err != nil {
+				return t, err
+			}
+			p = device
+		}
+		if device.Token == nil {
+			own = &modems.AliyunAuth{ClientID: device.Name(), ProductKey: device.ProductKey, DeviceName: device.DeviceName, DeviceSecret: device.DeviceSecret}
+		}
+	case cloud.Easemob:
+		if c.Cloud.Password == "" {
+			p, t.Until = l.token, l.renews
+		}
+	}
+	now := l.now()
+	params, err := p.Params(now.Add(l.skew))
+	if err != nil {
+		return t, err
+	}
+	if !params.Expires.IsZero() {
+		t.Until = now.Add(part(params.Expires.Sub(now.Add(l.skew))))
+	}
+	m, err := c.session(params, vals)
+	if err != nil {
+		return t, err
+	}
+	m.Aliyun = own
+	t.Brokers = []modems.MQTTConfig{m}
+	t.Refused = func(why error) error {
+		l.renews = time.Time{} // the next session asks for a new token
+		return fmt.Errorf("%w; check %s", why, p.Rules().Check)
+	}
+	return t, nil
+}
