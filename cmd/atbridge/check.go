@@ -17,9 +17,6 @@ func newCheckCmd(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.NotBuilt(); err != nil {
-				c.warn("%v", err)
-			}
 			for _, w := range c.Warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), "atbridge: warning: "+w)
 			}

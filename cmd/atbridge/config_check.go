@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/atbridge/atbridge/bridge"
+	"github.com/atbridge/atbridge/bridge/cloud"
 	"github.com/atbridge/atbridge/modems"
 )
 
@@ -204,6 +205,8 @@ func (k *checker) list(key string, list []Route) (sound bridge.Routes) {
 		}
 		if r.Wrap != "" && k.c.Cloud.Aliyun == nil {
 			k.wrong(at+".wrap", "alink is a frame of cloud.aliyun; remove it, or configure that platform")
+		} else if far := map[string]string{"routes.up": r.To, "routes.down": r.From}[key]; r.Wrap != "" && !cloud.IsAlink(far) {
+			k.wrong(at+".wrap", "alink frames have topics such as /sys/PRODUCT_KEY/DEVICE_NAME/thing/event/property/post, and %s is none", shown(far))
 		}
 		k.placeholders(at+".from", r.From)
 		k.placeholders(at+".to", r.To)

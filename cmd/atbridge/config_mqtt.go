@@ -99,16 +99,6 @@ func (c *Config) BridgeRoutes(vals map[string]string) (up, down bridge.Routes, e
 	return up, down, f.err
 }
 
-// NotBuilt says what of a sound configuration this version cannot run yet.
-func (c *Config) NotBuilt() error {
-	for _, r := range append(c.Routes.Up[:len(c.Routes.Up):len(c.Routes.Up)], c.Routes.Down...) {
-		if r.Wrap != "" {
-			return usagef("routes: wrap: %s is not built yet; remove it", r.Wrap)
-		}
-	}
-	return nil
-}
-
 func (r Route) bridge() bridge.Route {
 	return bridge.Route{From: r.From, To: r.To, QoS: byte(r.QoS), Priority: r.Priority}
 }

@@ -23,9 +23,6 @@ func TestPlatforms(t *testing.T) {
 		if !strings.HasPrefix(c.summary(), "auto on /dev/ttyUSB2 -> "+name+",") {
 			t.Errorf("%s: summary %s", name, c.summary())
 		}
-		if err := c.NotBuilt(); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 	if len(platforms) != 6 {
 		t.Errorf("%d platforms, and 6 are tried", len(platforms))
@@ -82,32 +79,6 @@ func TestPlatformsWarn(t *testing.T) {
 		c, err := parse("path: {mode: host}\n" + text)
 		if err != nil || len(c.Warnings) == 0 || c.Warnings[0] != want {
 			t.Errorf("%s\n%v\nwant %s", text, c.Warnings, want)
-		}
-	}
-}
-
-func TestNotBuilt(t *testing.T) {
-	for text, want := range map[string]string{
-		"modem: {port: /x}\ncloud: {broker: mqtt://b}":                    "",
-		"path: {mode: host}\ncloud: {broker: mqtts://b}":                  "",
-		"modem: {port: /x}\ncloud: {broker: mqtts://b}":                   "",
-		"modem: {port: /x}\npath: {mode: tcp}\ncloud: {broker: mqtt://b}": "",
-		"modem: {port: /x, reset: dtr}\ncloud: {broker: mqtt://b}":        "modem.reset: dtr is not built yet; use none",
-		"path: {mode: host}\ncloud: {broker: wss://b}":                    "",
-
-		"path: {mode: host}\ncloud: {broker: mqtt://b}\nlocal: {broker: mqtt://127.0.0.1}":  "",
-		"path: {mode: host}\ncloud: {broker: mqtt://b}\nlocal: {websocket: 127.0.0.1:8083}": "",
-	} {
-		c, err := parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := ""
-		if err := c.NotBuilt(); err != nil {
-			got = err.Error()
-		}
-		if got != want {
-			t.Errorf("%s\n%q, want %q", text, got, want)
 		}
 	}
 }

@@ -17,15 +17,18 @@ import (
 // login is what a session with a platform needs beyond the configuration: the time, what registration has handed out,
 // and a token that is still good. The supervisor calls prepare, then target, one at a time.
 type login struct {
-	log *slog.Logger
-	now func() time.Time // this machine's clock
+	log         *slog.Logger
+	now         func() time.Time // this machine's clock
+	conventions *conventions
 
 	skew   time.Duration // of the modem's clock, where this machine's is none
 	token  cloud.Easemob // with the last token
 	renews time.Time     // when the token is to be replaced
 }
 
-func newLogin(log *slog.Logger) *login { return &login{log: log, now: time.Now} }
+func newLogin(log *slog.Logger) *login {
+	return &login{log: log, now: time.Now, conventions: newConventions(log)}
+}
 
 // renewal is the part of a login's life after which a new session takes over.
 const renewal = 0.9
@@ -159,6 +162,9 @@ func (l *login) target(c *Config, id modems.Identity) (bridge.Target, error) {
 	vals := standFor(id)
 	p, err := c.platform(vals)
 	if err != nil {
+		return t, err
+	}
+	if err := l.conventions.use(c, p, vals); err != nil {
 		return t, err
 	}
 	var own *modems.AliyunAuth

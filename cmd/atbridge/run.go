@@ -37,9 +37,6 @@ SIGHUP rereads the routes and the log level.`,
 			if err != nil {
 				return err
 			}
-			if err := c.NotBuilt(); err != nil {
-				return err
-			}
 			log := g.logger(c)
 			for _, w := range c.Warnings {
 				log.Warn(w)
@@ -59,6 +56,7 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	in := newLogin(log)
 	cfg.Prepare = func(ctx context.Context, o bridge.Outside) error { return in.prepare(ctx, current.Load(), o) }
 	cfg.Target = func(id modems.Identity) (bridge.Target, error) { return in.target(current.Load(), id) }
+	cfg.Outgoing, cfg.Incoming = in.conventions.outgoing, in.conventions.incoming
 	b, err := bridge.New(cfg)
 	if err != nil {
 		return withCode(exitUsage, err)
