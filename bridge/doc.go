@@ -77,6 +77,12 @@
 // a message, and after three failures in a row; it logs why, status shows it, and half an hour later native is tried again.
 // Both are one identity and one queue: the switch loses nothing, and repeats nothing that was acknowledged.
 //
+// # Logging in
+//
+// Before a session Config.Prepare may get over the network what the cloud asks for; a session whose login ends is followed
+// by another in time (Target.Until). Three sessions in a row that the broker ended soon after they stood are taken for the
+// work of somebody else with the same identity. Config.Outgoing and Incoming change messages as the cloud wants them.
+//
 // # The one loop that reconnects
 //
 // supervise.go: open the port, attach, go online, dial, run; when something ends, back off and begin where it broke.
@@ -90,6 +96,7 @@
 //	serve.go       one session, from the dial to its end; probe.go: does the modem still answer?
 //	path.go        who encodes MQTT: the module, or this program over the module's socket
 //	pump.go        the two pumps
+//	login.go       what a login needs, and what ends it
 //	route.go       topic rules, pure
 //	outbox*.go     the durable queue
 //	local_side.go  the local side, of either kind: the embedded broker (local.go; its doc is at Local), or an existing

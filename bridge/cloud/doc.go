@@ -6,6 +6,7 @@
 //	easemob.go     Easemob's MQTT service; easemob_token.go fetches its tokens
 //	onenet.go      OneNET, Tencent, Huawei, Baidu: one file each
 //	register.go    registration with Aliyun by HTTPS and by MQTT, and store.go: what it has handed out, on disk
+//	http.go        a client whose way out is given; alink.go: Aliyun's frames around properties, events and services
 //
 // Params is pure: it connects to nothing and knows no clock but the one it is handed. What needs the network is handed the
 // way to it, a function such as net.Dialer's DialContext, which may be a modem's.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -102,3 +103,32 @@ func TestNeeds(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
+
+// The examples are sound as they stand.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob("testdata/examples/*.yaml")
+	if err != nil || len(files) < 9 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text := strings.ReplaceAll(readFile(t, file), "aliyun-root.pem", "/dev/null")
+		c, err := parseConfig(source{file: filepath.Base(file), data: []byte(text), getenv: anySecret, need: needAll})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if err := c.NotBuilt(); err != nil || len(c.Warnings) > 0 {
+			t.Errorf("%s: %v %v", file, err, c.Warnings)
+		}
+		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); name != "mosquitto" && !strings.HasPrefix(name, c.Platform()) {
+			t.Errorf("%s is of platform %q", file, c.Platform())
+		}
+		readme := readFile(t, "../../README.md")
+		if !strings.Contains(readme, filepath.Base(file)) {
+			t.Errorf("the README does not name %s", file)
+		}
+	}
+}
+
+// anySecret is an environment in which every secret is set.
+func anySecret(name string) (string, bool) { return "aHVudGVyMg==", name != "CREDENTIALS_DIRECTORY" }

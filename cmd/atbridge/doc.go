@@ -6,5 +6,7 @@
 //   - root.go: the common flags and the list of subcommands, one file each.
 //   - config.go and config_*.go: the configuration, from YAML text to checked values. A flag wins over the
 //     environment, that over the file, that over the default.
+//   - config_platforms.go, config_login.go, login.go: platforms, from their keys to a session; conventions.go: what they
+//     want of messages beyond MQTT.
 //   - exit.go: the one place where an error becomes an exit code.
 package main

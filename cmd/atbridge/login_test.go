@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atbridge/atbridge/bridge"
+	"github.com/atbridge/atbridge/bridge/cloud"
+	"github.com/atbridge/atbridge/modems"
+)
+
+// On a board without a clock nothing is signed until the modem knows the time; what needs no time does not wait for it.
+func TestClockOfTheModem(t *testing.T) {
+	parsed := func(text string) *Config {
+		c, err := parse("modem: {port: /dev/ttyUSB2}\ncloud: {" + text + "}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	onenet := parsed("onenet: {product_id: p, device_name: d, key: aHVudGVyMg==}")
+	real := time.Unix(1800000000, 0)
+	for name, v := range map[string]struct {
+		c     *Config
+		clock func(context.Context) (time.Time, error)
+		et    string // in the password
+		err   error
+	}{
+		"the modem knows":       {onenet, func(context.Context) (time.Time, error) { return real, nil }, "et=1800086400&", nil},
+		"nor does the modem":    {onenet, func(context.Context) (time.Time, error) { return time.Unix(315964810, 0), nil }, "", cloud.ErrClock},
+		"the modem says not":    {onenet, func(context.Context) (time.Time, error) { return time.Time{}, errors.New("ERROR") }, "", cloud.ErrClock},
+		"there is no modem":     {onenet, nil, "", cloud.ErrClock},
+		"no time is needed":     {parsed("huawei: {device_id: d, secret: s, host: h}"), nil, "", nil},
+		"the end is configured": {parsed("onenet: {product_id: p, device_name: d, key: aHVudGVyMg==, expires: 1900000000}"), nil, "et=1900000000&", nil},
+	} {
+		l := newLogin(slog.New(slog.DiscardHandler))
+		l.now = func() time.Time { return time.Unix(1000, 0) } // a quarter of an hour after power-on
+		if err := l.prepare(t.Context(), v.c, bridge.Outside{Clock: v.clock}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		target, err := l.target(v.c, modems.Identity{})
+		switch {
+		case !errors.Is(err, v.err):
+			t.Errorf("%s: %v", name, err)
+		case err == nil && (len(target.Brokers) != 1 || !strings.Contains(target.Brokers[0].Password, v.et)):
+			t.Errorf("%s: %+v", name, target.Brokers)
+		case err == nil && v.clock != nil && target.Until.Unix() != 1000+86400*9/10: // by this machine's clock
+			t.Errorf("%s: until %v", name, target.Until.Unix())
+		}
+	}
+}
+
+// A token is fetched once, kept while it is good, and thrown away when the broker has refused it.
+func TestRefusedDropsToken(t *testing.T) {
+	c, err := parse("path: {mode: host}\ncloud: {easemob: {app_id: a, device_id: d, client_id: c, client_secret: s}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLogin(slog.New(slog.DiscardHandler))
+	l.token, l.renews = cloud.Easemob{AppID: "a", DeviceID: "d", Username: "d", Token: "t"}, time.Now().Add(time.Hour)
+	if err := l.prepare(t.Context(), c, bridge.Outside{}); err != nil {
+		t.Fatal(err) // there is no way to fetch one
+	}
+	target, err := l.target(c, modems.Identity{})
+	if err != nil || target.Brokers[0].Password != "t" || !target.Until.Equal(l.renews) {
+		t.Errorf("%+v, %v", target, err)
+	}
+	why := target.Refused(modems.ConnackError(4))
+	if !errors.As(why, new(modems.ConnackError)) || !strings.HasSuffix(why.Error(), "; check cloud.easemob.username, client_id and client_secret") || !l.renews.IsZero() {
+		t.Errorf("%v, renews %v", why, l.renews)
+	}
+}
