@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -277,5 +279,30 @@ func TestAliyunPermissions(t *testing.T) {
 	r, err := s.Publish(t.Context(), modems.Message{Topic: "/pk/dn/user/update", Payload: []byte("x"), QoS: 1, Retain: true})
 	if err == nil && r.Wait(t.Context()) == modems.Acked {
 		t.Error("a retained message was taken")
+	}
+}
+
+// A redirection is not followed: the secrets in the request are for this host.
+func TestNoRedirection(t *testing.T) {
+	asked := make(chan string, 10)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked <- r.URL.Path }))
+	defer elsewhere.Close()
+	here := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	defer here.Close()
+	tokens := cloud.EasemobTokens{API: here.URL, ClientID: "c", ClientSecret: "s", Dial: new(net.Dialer).DialContext}
+	if _, _, err := tokens.Fetch(t.Context(), cloud.Easemob{}); err == nil || len(asked) > 0 {
+		t.Errorf("%v, and %d requests elsewhere", err, len(asked))
+	}
+}
+
+// What the platform says for another device is not stored.
+func TestRegisterOther(t *testing.T) {
+	p := &cloudtest.AliyunProduct{Key: "pk", Secret: "ps", Register: true, Answers: "other"}
+	p.Device("dn", "")
+	c := start(t, p)
+	r, file := registration(t, c, cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", SignMethod: "hmacsha1"}, "ps", false)
+	_, err := r.Register(t.Context())
+	if _, errStat := os.Stat(file); err == nil || !strings.Contains(err.Error(), "answered for another device, other of pk") || errStat == nil {
+		t.Errorf("%v, %v", err, errStat)
 	}
 }

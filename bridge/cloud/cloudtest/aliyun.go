@@ -25,6 +25,9 @@ type AliyunProduct struct {
 	// WrongSign is the CONNACK code of a wrong signature; 0: 4. No document tells it.
 	WrongSign byte
 
+	// Answers is for whom the registration by HTTPS answers, whoever asked; empty: for who asked.
+	Answers string
+
 	mu            sync.Mutex
 	devices       map[string]*aliyunDevice
 	registrations int

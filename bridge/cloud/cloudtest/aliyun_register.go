@@ -1,6 +1,7 @@
 package cloudtest
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -113,5 +114,5 @@ func (p *AliyunProduct) registerByForm(r *http.Request) (data map[string]string,
 	if code != 200 {
 		return nil, code
 	}
-	return map[string]string{"deviceName": form("deviceName"), "deviceSecret": secret, "productKey": p.Key}, 200
+	return map[string]string{"deviceName": cmp.Or(p.Answers, form("deviceName")), "deviceSecret": secret, "productKey": p.Key}, 200
 }
