@@ -13,6 +13,7 @@ type Info struct {
 	Device    string // /dev/ttyUSB2
 	VID, PID  string // USB ids, four lower-case hex digits; empty: no USB device
 	Interface int    // bInterfaceNumber; -1: no USB device
+	Product   string // what the USB device calls itself
 }
 
 // List reads the serial ports from sysfs, below root ("/sys" on a real machine). No port is opened: opening one sets
@@ -29,6 +30,9 @@ func List(root string) ([]Info, error) {
 		if err != nil || !interesting(e.Name()) {
 			continue // a console or a pseudo-terminal: it has no device
 		}
+		if read(filepath.Join(class, e.Name()), "type") == "0" {
+			continue // the driver has reserved the name, and no UART is there (PORT_UNKNOWN of serial_core.h)
+		}
 		p := Info{Device: "/dev/" + e.Name(), Interface: -1}
 		// ttyUSB: .../1-2:1.3/ttyUSB2 is the device, its parent the USB interface; ttyACM: the device is the interface.
 		for dir := device; dir != root && len(dir) > 1; dir = filepath.Dir(dir) {
@@ -37,6 +41,7 @@ func List(root string) ([]Info, error) {
 			}
 			if v := read(dir, "idVendor"); v != "" {
 				p.VID, p.PID = strings.ToLower(v), strings.ToLower(read(dir, "idProduct"))
+				p.Product = read(dir, "product")
 				break
 			}
 		}

@@ -68,7 +68,7 @@ func openNode(device string) (*os.File, error) {
 	}
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
-		return nil, &OpenError{device, "is in use by another program; see who with `fuser " + device + "`, and stop it", err}
+		return nil, &OpenError{device, busy(device), err}
 	}
 	if err := keepLines(fd); err != nil {
 		f.Close()
@@ -86,7 +86,7 @@ func openError(device string, baud int, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		advice = "may not be opened by this user; add the user to the group dialout and log in again"
 	case errors.Is(err, unix.EBUSY), errors.As(err, &port) && port.Code() == serial.PortBusy:
-		advice = "is in use by another program; see who with `fuser " + device + "`, and stop it (ModemManager is a common one)"
+		advice = busy(device)
 	case errors.As(err, &port) && port.Code() == serial.InvalidSpeed:
 		advice = fmt.Sprintf("cannot run at %d baud", baud)
 	case errors.As(err, &port) && port.Code() == serial.PermissionDenied:
@@ -97,6 +97,19 @@ func openError(device string, baud int, err error) error {
 		advice = "is not a serial port"
 	}
 	return &OpenError{device, advice, err}
+}
+
+// busy says who has the port, as far as this user may see.
+func busy(device string) string {
+	if real, err := filepath.EvalSymlinks(device); err == nil {
+		holders, _, err := Holders("/proc")
+		for _, h := range holders[real] {
+			if err == nil && h.PID != os.Getpid() {
+				return fmt.Sprintf("is in use by another program, %s (process %d); stop it", h.Name, h.PID)
+			}
+		}
+	}
+	return "is in use by another program; `sudo atbridge ports` says which"
 }
 
 // neighbours lists the ports that do exist, by name only: none is opened.

@@ -18,6 +18,7 @@ var subcommands = []func(*globals) *cobra.Command{
 	newCheckCmd,
 	newCredentialsCmd,
 	newDemoCmd,
+	newPortsCmd,
 	newProvisionCmd,
 	newQueueCmd,
 	newRecordCmd,
