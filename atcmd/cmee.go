@@ -23,6 +23,12 @@ func (e CMEError) Error() string {
 	return fmt.Sprintf("+CME ERROR: %d", int(e))
 }
 
+// Words is what 27.007 calls the error; empty if it does not.
+func (e CMEError) Words() string { return cmeText[e] }
+
+// Words is what 27.005 calls the error; empty if it does not.
+func (e CMSError) Words() string { return cmsText[e] }
+
 func (e CMSError) Error() string {
 	if text, ok := cmsText[e]; ok {
 		return fmt.Sprintf("+CMS ERROR: %d (%s)", int(e), text)

@@ -191,13 +191,24 @@ func (b *Bridge) Run(ctx context.Context) error {
 
 // Send runs commands for a person on the modem that is attached.
 func (b *Bridge) Send(ctx context.Context, req modems.SendRequest) ([]modems.SendAnswer, error) {
-	b.mu.Lock()
-	m := b.modem
-	b.mu.Unlock()
-	if m == nil {
-		return nil, ErrNoModem
+	m, err := b.Modem()
+	if err != nil {
+		return nil, err
 	}
 	return m.Send(ctx, req)
+}
+
+// Modem is the one that is attached, for a person's questions; ErrNoModem and why if none is.
+func (b *Bridge) Modem() (*modems.Modem, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.modem != nil:
+		return b.modem, nil
+	case b.reason != "":
+		return nil, fmt.Errorf("%w: the daemon is %s: %s", ErrNoModem, b.state, b.reason)
+	}
+	return nil, fmt.Errorf("%w: the daemon is %s", ErrNoModem, b.state)
 }
 
 // ErrNoModem: no modem is attached at the moment.

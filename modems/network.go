@@ -102,10 +102,12 @@ func (m *Modem) registration(ctx context.Context) (int, error) {
 		best = max(best, stat)
 	}
 	if !answered {
-		return 0, errors.New("the modem answers neither AT+CEREG? nor AT+CGREG? nor AT+CREG?")
+		return 0, errNoRegistration
 	}
 	return best, nil
 }
+
+var errNoRegistration = errors.New("the modem answers neither AT+CEREG? nor AT+CGREG? nor AT+CREG?")
 
 func (m *Modem) notRegistered(stat int) error {
 	why := map[int]string{

@@ -11,6 +11,7 @@
 //	GET    /api/queue      a Message on each line, an empty one at the end; with their payloads: ?payload=true
 //	GET    /api/queue/ID   one Message with its payload; 410 where there is none
 //	DELETE /api/queue/ID   drops it; 409 while it is being sent
+//	GET    /api/info       modems.Info of the modem, asked between the bridge's own commands
 //
 // The socket is 0660. Its group is the group of its directory where that can be set: systemd makes the directory.
 package control

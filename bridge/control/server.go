@@ -100,6 +100,7 @@ func (s *Server) serve(l net.Listener, private bool) {
 		mux.HandleFunc("GET /api/queue", s.queue)
 		mux.HandleFunc("GET /api/queue/{id}", s.message)
 		mux.HandleFunc("DELETE /api/queue/{id}", s.drop)
+		mux.HandleFunc("GET /api/info", s.info)
 	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second}
 	s.servers = append(s.servers, srv)
@@ -157,9 +158,5 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answers, err := s.bridge.Send(r.Context(), req)
-	out := SendReply{Answers: answers}
-	if err != nil {
-		out.Failure = &Failure{err.Error(), modems.KindOf(err)}
-	}
-	reply(w, out)
+	reply(w, SendReply{Answers: answers, Failure: failure(err)})
 }

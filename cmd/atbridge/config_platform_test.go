@@ -117,8 +117,8 @@ func TestExamples(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if err := c.NotBuilt(); err != nil || len(c.Warnings) > 0 {
-			t.Errorf("%s: %v %v", file, err, c.Warnings)
+		if len(c.Warnings) > 0 {
+			t.Errorf("%s: %v", file, c.Warnings)
 		}
 		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); name != "mosquitto" && !strings.HasPrefix(name, c.Platform()) {
 			t.Errorf("%s is of platform %q", file, c.Platform())

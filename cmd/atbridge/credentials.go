@@ -105,13 +105,11 @@ func (g *globals) identity(cmd *cobra.Command, c *Config, wanted unknownName) (m
 		}
 		return modems.Identity{IMEI: s.Modem.IMEI, ICCID: s.Modem.ICCID}, nil
 	}
-	port, urcPort, err := openPort(c.Modem)
+	waiting := newProgress(cmd.ErrOrStderr())
+	defer waiting.end()
+	m, err := c.attach(cmd.Context(), cmd.ErrOrStderr(), waiting)
 	if err != nil {
-		return modems.Identity{}, withCode(exitPort, fmt.Errorf("%s has to be asked of the modem: %w; or give --imei and --iccid", string(wanted), err))
-	}
-	m, err := modems.Attach(cmd.Context(), port, modems.Options{Driver: c.Modem.Driver, Port: urcPort, Tap: wireTap(cmd.ErrOrStderr(), c.Log.Wire)})
-	if err != nil {
-		return modems.Identity{}, modemError(fmt.Errorf("%s has to be asked of the modem: %s: %w; or give --imei and --iccid", string(wanted), c.Modem.Port, err))
+		return modems.Identity{}, fmt.Errorf("%s has to be asked of the modem: %w; or give --imei and --iccid", string(wanted), err)
 	}
 	defer m.Close()
 	if err := m.AskICCID(cmd.Context()); err != nil && wanted == "{iccid}" {

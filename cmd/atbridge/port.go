@@ -72,6 +72,20 @@ func openPort(m *Modem) (port *tty.Port, urcPort string, err error) {
 	return port, urcPort, err
 }
 
+// modemOptions are those that the configuration gives.
+func (c *Config) modemOptions(tap atcmd.Tap, say func(string)) modems.Options {
+	m := c.Modem
+	return modems.Options{
+		PullSockets: c.Path.Pull,
+		Driver:      m.Driver,
+		PDP:         modems.PDPConfig{APN: m.APN, User: m.APNUser, Password: m.APNPassword.Reveal(), Auth: m.APNAuth, IP: m.IP},
+		PIN:         m.PIN.Reveal(),
+		RefusedPIN:  filepath.Join(c.Queue.Dir, "pin-refused"),
+		Tap:         tap,
+		Progress:    say,
+	}
+}
+
 // line is the way to the modem, which the bridge reopens for ever. It remembers the rate at which the modem answered.
 type line struct {
 	modem *Modem

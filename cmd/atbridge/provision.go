@@ -57,15 +57,11 @@ func (g *globals) provision(cmd *cobra.Command, c *Config) (cloud.Aliyun, error)
 	if daemon != nil {
 		return cloud.Aliyun{}, withCode(exitPort, errors.New("the daemon holds the modem and registers the device itself; see atbridge status"))
 	}
-	port, urcPort, err := openPort(c.Modem)
+	waiting := newProgress(cmd.ErrOrStderr())
+	defer waiting.end()
+	m, err := c.attach(cmd.Context(), cmd.ErrOrStderr(), waiting)
 	if err != nil {
-		return cloud.Aliyun{}, withCode(exitPort, err)
-	}
-	o := c.modemOptions(g.stderr, g.logger(c))
-	o.Port = urcPort
-	m, err := modems.Attach(cmd.Context(), port, o)
-	if err != nil {
-		return cloud.Aliyun{}, modemError(fmt.Errorf("%s: %w", c.Modem.Port, err))
+		return cloud.Aliyun{}, err
 	}
 	defer m.Close()
 	if err := m.Online(cmd.Context()); err != nil {

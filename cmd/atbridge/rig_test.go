@@ -15,6 +15,7 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/atbridge/atbridge/bridge"
 	"github.com/atbridge/atbridge/bridge/control"
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	modemtest.SideBySide(8)
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"atbridge": main})
 }
 
 // command is the program with args, as a process of its own.

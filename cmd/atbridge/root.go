@@ -18,6 +18,7 @@ var subcommands = []func(*globals) *cobra.Command{
 	newCheckCmd,
 	newCredentialsCmd,
 	newDemoCmd,
+	newInfoCmd,
 	newPortsCmd,
 	newProvisionCmd,
 	newQueueCmd,

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -169,27 +167,12 @@ func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, erro
 			Open:    way.open,
 			Search:  way.search,
 			Reset:   m.resetter(),
-			Options: c.modemOptions(g.stderr, log),
+			Options: c.modemOptions(wireTap(g.stderr, c.Log.Wire), func(text string) { log.Debug(text) }),
 
 			MaxResetsPerHour: m.MaxResetsPerHour,
 		}
 	}
 	return cfg, nil
-}
-
-// modemOptions say how to take over the modem.
-func (c *Config) modemOptions(stderr io.Writer, log *slog.Logger) modems.Options {
-	m := c.Modem
-	return modems.Options{
-		PullSockets: c.Path.Pull,
-		Driver:      m.Driver,
-		PDP:         modems.PDPConfig{APN: m.APN, User: m.APNUser, Password: m.APNPassword.Reveal(), Auth: m.APNAuth, IP: m.IP},
-		PIN:         m.PIN.Reveal(),
-		RefusedPIN:  filepath.Join(c.Queue.Dir, "pin-refused"),
-		Tap:         wireTap(stderr, c.Log.Wire),
-		Log:         log,
-		Progress:    func(text string) { log.Debug(text) },
-	}
 }
 
 // target is where the messages go once the modem is known.

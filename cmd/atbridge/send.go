@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 	"unicode"
@@ -111,10 +112,25 @@ func (g *globals) daemon(cmd *cobra.Command, c *Config) (*control.Client, error)
 	if err != nil {
 		return nil, withCode(exitPort, err)
 	}
-	if s.Modem.Port != c.Modem.Port {
+	if !samePort(s.Modem.Port, c.Modem.Port) {
 		return nil, nil
 	}
 	return client, nil
+}
+
+// samePort: the two name one device, whatever links and ids they do it by.
+func samePort(a, b string) bool {
+	if a == b {
+		return true
+	}
+	deviceA, _, errA := findPort(a)
+	deviceB, _, errB := findPort(b)
+	if errA != nil || errB != nil {
+		return false
+	}
+	realA, errA := filepath.EvalSymlinks(deviceA)
+	realB, errB := filepath.EvalSymlinks(deviceB)
+	return errA == nil && errB == nil && realA == realB
 }
 
 var kindCode = map[modems.Failure]int{

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/atbridge/atbridge/atcmd/tty"
+	"github.com/atbridge/atbridge/bridge"
+	"github.com/atbridge/atbridge/bridge/control"
+	"github.com/atbridge/atbridge/modems/modemsim"
+)
+
+// The scripts in testdata/script run the program as a shell does. Beside the commands of package testscript they have:
+//
+//	exits CODE PROGRAM ARG...   it must end with this exit code
+//	modem NAME [FAULT...]       a simulated modem; $MODEM is its port. With the name none nothing is behind it
+//	broker [refuse]             an MQTT broker; $BROKER is its address, $BROKERPORT its port
+//	config [LINE...]            writes atbridge.yaml for both; lines are added at its end
+//	daemon                      starts atbridge run with it, and waits until it is online
+//	arrived TOPIC TEXT          the broker has, or will have, such a message
+//	publish TOPIC TEXT          the broker sends such a message to who subscribes, until somebody does
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
+			e.Setenv("ATBRIDGE_SOCKET", filepath.Join(e.WorkDir, "none")) // no daemon of this machine
+			e.Values["bench"] = &scriptBench{dir: e.WorkDir}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":   exits,
+			"modem":   onBench((*scriptBench).modem),
+			"broker":  onBench((*scriptBench).startBroker),
+			"config":  onBench((*scriptBench).config),
+			"daemon":  onBench((*scriptBench).daemon),
+			"arrived": onBench((*scriptBench).arrived),
+			"publish": onBench((*scriptBench).publish),
+		},
+	})
+}
+
+// exits runs a program that must end with this exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARG...")
+	}
+	code := 0
+	var exit *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &exit):
+		code = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s\nstdout: %s\nstderr: %s", code, args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+// scriptBench is what stands on the bench of one script.
+type scriptBench struct {
+	mochi.HookBase
+	dir    string
+	server *mochi.Server
+	refuse bool
+
+	mu  sync.Mutex
+	got []string
+}
+
+func onBench(do func(*scriptBench, *testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg {
+			ts.Fatalf("! is not for this command")
+		}
+		do(ts.Value("bench").(*scriptBench), ts, args)
+	}
+}
+
+func (b *scriptBench) modem(ts *testscript.TestScript, args []string) {
+	if args[0] == "none" {
+		pty, err := tty.OpenPTY()
+		ts.Check(err)
+		ts.Defer(func() { pty.Close() })
+		ts.Setenv("MODEM", pty.Path)
+		return
+	}
+	sim, err := modemsim.Start(modemsim.Config{Model: args[0], Baud: 115200, Faults: args[1:]})
+	ts.Check(err)
+	ts.Defer(func() { sim.Close() })
+	ts.Setenv("MODEM", sim.Path())
+}
+
+func (b *scriptBench) ID() string { return "script" }
+
+func (b *scriptBench) Provides(h byte) bool {
+	return bytes.IndexByte([]byte{mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublished}, h) >= 0
+}
+
+func (b *scriptBench) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return !b.refuse }
+
+func (b *scriptBench) OnACLCheck(*mochi.Client, string, bool) bool { return true }
+
+func (b *scriptBench) OnPublished(_ *mochi.Client, p packets.Packet) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.got = append(b.got, p.TopicName+" "+string(p.Payload))
+}
+
+func (b *scriptBench) startBroker(ts *testscript.TestScript, args []string) {
+	b.refuse = len(args) > 0
+	b.server = mochi.New(&mochi.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
+	l := listeners.NewTCP(listeners.Config{ID: "t", Address: "127.0.0.1:0"})
+	ts.Check(errors.Join(b.server.AddHook(b, nil), b.server.AddListener(l), b.server.Serve()))
+	ts.Defer(func() { b.server.Close() })
+	_, port, err := net.SplitHostPort(l.Address())
+	ts.Check(err)
+	ts.Setenv("BROKER", l.Address())
+	ts.Setenv("BROKERPORT", port)
+}
+
+func (b *scriptBench) config(ts *testscript.TestScript, args []string) {
+	text := fmt.Sprintf(`modem: {port: %s}
+cloud: {broker: "mqtt://%s", client_id: site7}
+local: {listen: "127.0.0.1:0"}
+routes:
+  up:   [{from: "sensors/#", to: "site7/sensors/#"}]
+  down: [{from: "site7/commands/#", to: "commands/#"}]
+queue: {dir: %s}
+`, ts.Getenv("MODEM"), ts.Getenv("BROKER"), filepath.Join(b.dir, "queue"))
+	ts.Check(os.WriteFile(ts.MkAbs("atbridge.yaml"), []byte(text+strings.Join(args, "\n")+"\n"), 0o600))
+	ts.Setenv("ATBRIDGE_CONFIG", ts.MkAbs("atbridge.yaml"))
+}
+
+func (b *scriptBench) daemon(ts *testscript.TestScript, _ []string) {
+	socket := filepath.Join(b.dir, "sock")
+	ts.Setenv("ATBRIDGE_SOCKET", socket)
+	self, err := os.Executable()
+	ts.Check(err)
+	cmd := exec.Command(self, "run", "--config", ts.Getenv("ATBRIDGE_CONFIG"), "--socket", socket)
+	cmd.Env = append(os.Environ(), beMain+"=1")
+	log := new(syncBuffer)
+	cmd.Stderr = log
+	ts.Check(cmd.Start())
+	ts.Defer(func() { cmd.Process.Kill(); cmd.Wait() })
+	b.until(ts, "the daemon to be online: "+log.String(), func() bool {
+		c, err := control.Dial(socket)
+		if err != nil {
+			return false
+		}
+		s, err := c.Status(context.Background())
+		return err == nil && s.State == bridge.Online
+	})
+}
+
+func (b *scriptBench) arrived(ts *testscript.TestScript, args []string) {
+	want := strings.Join(args, " ")
+	b.until(ts, want+" at the broker", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, got := range b.got {
+			if got == want {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// publish waits for a subscriber, so that nobody needs to know when it subscribes.
+func (b *scriptBench) publish(ts *testscript.TestScript, args []string) {
+	b.until(ts, "a subscriber of "+args[0], func() bool { return len(b.server.Topics.Subscribers(args[0]).Subscriptions) > 0 })
+	ts.Check(b.server.Publish(args[0], []byte(args[1]), false, 1))
+}
+
+func (b *scriptBench) until(ts *testscript.TestScript, what string, ok func() bool) {
+	deadline := time.After(60 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("waited for %s", what)
+		}
+	}
+}
