@@ -35,6 +35,8 @@ func init() {
 
 		Disruptive: []string{"+REBOOT", "+RESET", "+MIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT",
 			"+CIPSTART", "+CIPCLOSE", "+CIPSHUT", "+CIPSEND", "+CIPMUX", "+CIPMODE", "+CSTT", "+CIICR"},
+		Commands:  luatCommands,
+		Results:   luatResults,
 		Secretive: []Secretive{{"+CSTT", 1, true}, {"+MCONFIG", 1, true}},
 	})
 }

@@ -71,6 +71,10 @@ type Driver struct {
 	// for somebody who insists. Secretive are those whose arguments are masked when a person types them.
 	Disruptive []string
 	Secretive  []Secretive
+
+	// Commands and Results are what the console knows beyond 27.007: to complete, and to explain.
+	Commands []KnownCommand
+	Results  []Result
 }
 
 // MQTTDialer opens a session by the module's own MQTT stack.

@@ -38,6 +38,8 @@ func init() {
 
 		Disruptive: []string{"+QIACT", "+QIDEACT", "+QICSGP", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC", "+QIOPEN", "+QICLOSE", "+QISEND", "+QISWTMD", "+QICFG",
 			"+QMTSUB", "+QMTUNS", "+QMTPUB", "+QMTPUBEX", "+QICFG", "+QISDE", "+QPRTPARA", "+QSCLK", "+QCFG"},
+		Commands:  quectelCommands,
+		Results:   quectelResults,
 		Secretive: []Secretive{{"+QICSGP", 1, true}, {"+QMTCONN", 1, false}, {"+QMTCFG", 1, true}},
 	})
 }

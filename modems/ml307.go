@@ -63,6 +63,8 @@ func init() {
 		HasMQTT:    atcmd.Test("+MQTTCONN"), // MQTT 3.2
 		MQTT:       ml307MQTT{},
 		Disruptive: []string{"+MIPCALL", "+MREBOOT", "+MPOF", "+MQTTCFG", "+MQTTCONN", "+MQTTDISC", "+MQTTSUB", "+MQTTUNSUB", "+MQTTPUB", "+MQTTREAD"},
+		Commands:   ml307Commands,
+		Results:    ml307Results,
 		Secretive:  []Secretive{{"+MQTTCONN", 2, false}},
 	})
 }

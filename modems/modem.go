@@ -63,6 +63,7 @@ type Counters = atcmd.Counters
 type Modem struct {
 	engine *atcmd.Engine
 	router router
+	taps   taps
 	driver *Driver
 	opts   Options
 	log    *slog.Logger
@@ -94,7 +95,8 @@ func Attach(ctx context.Context, port io.ReadWriteCloser, o Options) (*Modem, er
 		o.RegisterTimeout = registerTimeout
 	}
 	m := &Modem{opts: o, log: o.Log, stored: map[string]bool{}, sockets: map[int]bool{}}
-	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(o.Tap))
+	m.taps.add(o.Tap)
+	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(m.taps.tell))
 	m.keepEarly()
 	go m.router.run(m.engine.URCs())
 	if err := m.start(ctx); err != nil {

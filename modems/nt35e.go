@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/atbridge/atbridge/atcmd"
 )
@@ -27,6 +28,8 @@ func init() {
 		Flavours: []*Driver{nt35eFlavours["L"], nt35eFlavours["Q"]},
 
 		Disruptive: []string{"+ECRST", "+LMQTTCFG", "+LMQTTOPEN", "+LMQTTCLOSE", "+LMQTTCONN", "+LMQTTDISC", "+LMQTTSUBUNSUB", "+LMQTTPUB", "+LMQTTPUBEX", "+LMQTTREAD"},
+		Commands:   slices.Concat(lierdaCommands, quectelCommands),
+		Results:    slices.Concat(lierdaResults, quectelResults),
 		Secretive:  []Secretive{{"+LMQTTCONN", 1, false}, {"+LMQTTCFG", 1, true}},
 	})
 }

@@ -17,7 +17,8 @@ import (
 // Raw takes over port and sends nothing of its own: for commands typed by a person.
 func Raw(port io.ReadWriteCloser, tap atcmd.Tap) *Modem {
 	m := &Modem{driver: &Driver{Name: "none"}, raw: true, log: slog.New(slog.DiscardHandler)}
-	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(tap))
+	m.taps.add(tap)
+	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(m.taps.tell))
 	go m.router.run(m.engine.URCs())
 	return m
 }
@@ -98,7 +99,7 @@ func typed(line string) atcmd.Command {
 	if len(line) >= 2 && strings.EqualFold(line[:2], "AT") {
 		line = line[2:]
 	}
-	return atcmd.Command{Line: line, Secret: typedSecrets(line), Private: private(line), Final: func(l string) (bool, error) {
+	return atcmd.Command{Line: line, Prompt: typedPrompt(line), Secret: typedSecrets(line), Private: private(line), Final: func(l string) (bool, error) {
 		switch l {
 		case "OK", "SEND OK", "SHUT OK", "CLOSE OK":
 			return true, nil
@@ -107,6 +108,18 @@ func typed(line string) atcmd.Command {
 		}
 		return false, nil
 	}}
+}
+
+// typedPrompts ask for the data of some commands, and not a ">": of Quectel's and Lierda's files and HTTP, and of AirM2M's
+// HTTP.
+var typedPrompts = map[string]string{
+	"+QFUPL": "CONNECT", "+QFWRITE": "CONNECT", "+QHTTPURL": "CONNECT", "+QHTTPPOST": "CONNECT",
+	"+LHTTPURL": "CONNECT", "+LHTTPPOST": "CONNECT", "+HTTPDATA": "DOWNLOAD",
+}
+
+func typedPrompt(line string) string {
+	name, _, _ := strings.Cut(strings.ToUpper(line), "=")
+	return typedPrompts[strings.TrimSpace(name)]
 }
 
 // Secretive is a command whose arguments in quotes hold a PIN or a password. The first Plain ones do not: APN, client

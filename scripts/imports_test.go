@@ -50,6 +50,7 @@ var onlyIn = []struct {
 	{"github.com/hashicorp", "the store can be replaced as long as one package knows it", []string{"bridge"}, false},
 	{"github.com/mochi-mqtt/server/v2", "the embedded broker is a matter of bridge, and so is the demo's cloud; the fakes of platforms are brokers too", []string{"bridge", "bridge/cloud/cloudtest"}, true},
 	{"github.com/spf13", "commands and flags end in cmd/atbridge", []string{"cmd/atbridge"}, false},
+	{"golang.org/x/term", "a terminal is a matter of the command line", []string{"cmd/atbridge"}, false},
 	{"go.yaml.in/yaml/v3", "the configuration file ends in cmd/atbridge; packages take structs", []string{"cmd/atbridge"}, false},
 }
 

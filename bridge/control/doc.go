@@ -12,6 +12,7 @@
 //	GET    /api/queue/ID   one Message with its payload; 410 where there is none
 //	DELETE /api/queue/ID   drops it; 409 while it is being sent
 //	GET    /api/info       modems.Info of the modem, asked between the bridge's own commands
+//	GET    /api/watch      modems.Event, one JSON object a line, as they happen; with ?wire=1 the bytes as well
 //
 // The socket is 0660. Its group is the group of its directory where that can be set: systemd makes the directory.
 package control

@@ -101,6 +101,7 @@ func (s *Server) serve(l net.Listener, private bool) {
 		mux.HandleFunc("GET /api/queue/{id}", s.message)
 		mux.HandleFunc("DELETE /api/queue/{id}", s.drop)
 		mux.HandleFunc("GET /api/info", s.info)
+		mux.HandleFunc("GET /api/watch", s.watch)
 	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second}
 	s.servers = append(s.servers, srv)

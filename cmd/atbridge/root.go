@@ -16,6 +16,7 @@ import (
 // subcommands is the list: one line and one file each.
 var subcommands = []func(*globals) *cobra.Command{
 	newCheckCmd,
+	newConsoleCmd,
 	newCredentialsCmd,
 	newDemoCmd,
 	newInfoCmd,

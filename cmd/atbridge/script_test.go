@@ -43,7 +43,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("ATBRIDGE_SOCKET", filepath.Join(e.WorkDir, "none")) // no daemon of this machine
-			e.Values["bench"] = &scriptBench{dir: e.WorkDir}
+			b := &scriptBench{dir: e.WorkDir}
+			e.Values["bench"] = b
+			e.Defer(b.close)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -80,6 +82,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 type scriptBench struct {
 	mochi.HookBase
 	dir    string
+	sims   []*modemsim.Sim
 	server *mochi.Server
 	refuse bool
 
@@ -106,8 +109,18 @@ func (b *scriptBench) modem(ts *testscript.TestScript, args []string) {
 	}
 	sim, err := modemsim.Start(modemsim.Config{Model: args[0], Baud: 115200, Faults: args[1:]})
 	ts.Check(err)
-	ts.Defer(func() { sim.Close() })
+	b.sims = append(b.sims, sim)
 	ts.Setenv("MODEM", sim.Path())
+}
+
+// close hangs up first: the broker's Close waits for those who have connected.
+func (b *scriptBench) close() {
+	for _, s := range b.sims {
+		s.Close()
+	}
+	if b.server != nil {
+		b.server.Close()
+	}
 }
 
 func (b *scriptBench) ID() string { return "script" }
@@ -131,7 +144,6 @@ func (b *scriptBench) startBroker(ts *testscript.TestScript, args []string) {
 	b.server = mochi.New(&mochi.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
 	l := listeners.NewTCP(listeners.Config{ID: "t", Address: "127.0.0.1:0"})
 	ts.Check(errors.Join(b.server.AddHook(b, nil), b.server.AddListener(l), b.server.Serve()))
-	ts.Defer(func() { b.server.Close() })
 	_, port, err := net.SplitHostPort(l.Address())
 	ts.Check(err)
 	ts.Setenv("BROKER", l.Address())
@@ -178,7 +190,7 @@ func (b *scriptBench) arrived(ts *testscript.TestScript, args []string) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, got := range b.got {
-			if got == want {
+			if strings.TrimSpace(got) == want {
 				return true
 			}
 		}

@@ -24,15 +24,17 @@ func newSendCmd(g *globals) *cobra.Command {
 	var data string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "send [--wait PREFIX]... [--data FILE|-] [--timeout 5s] [--json] CMD...",
+		Use:   "send [--wait PREFIX]... [--data FILE|-] [--timeout 5s] [--json] CMD...|-",
 		Short: "Send AT commands; print each information line and the final result",
 		Long: `Send AT commands and print each information line and the final result.
 
 The commands run one after the other until one fails. Where a daemon holds the port they go through it, between its
-own commands; it refuses those that would disturb it, unless --force is given.`,
+own commands; it refuses those that would disturb it, unless --force is given. With - the commands are the lines of
+standard input; empty lines and those that begin with # are left out.`,
 		Example: `  atbridge send --port /dev/ttyUSB2 AT+CSQ
   atbridge send 'AT+CPIN?' 'AT+CEREG?'
-  atbridge send --data message.json 'AT+QMTPUBEX=0,1,1,0,"topic",42' --wait +QMTPUBEX:`,
+  atbridge send --data message.json 'AT+QMTPUBEX=0,1,1,0,"topic",42' --wait +QMTPUBEX:
+  atbridge send --json - < commands.txt`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("no command; try: atbridge send AT+CSQ")
@@ -41,13 +43,25 @@ own commands; it refuses those that would disturb it, unless --force is given.`,
 				return usagef("--timeout must be more than 0")
 			}
 			req.Commands = args
+			if len(args) == 1 && args[0] == "-" {
+				if data == "-" {
+					return usagef("both the commands and the data from standard input; give one of them as a file or as arguments")
+				}
+				var err error
+				if req.Commands, err = readCommands(cmd.InOrStdin()); err != nil {
+					return err
+				}
+			}
 			if data != "" {
 				var err error
 				if req.Data, err = readData(data, cmd.InOrStdin()); err != nil {
 					return err
 				}
 			}
+			waiting := newProgress(cmd.ErrOrStderr())
+			waiting.say("waiting for the answer")
 			answers, err := g.send(cmd, req)
+			waiting.end()
 			if errPrint := printAnswers(cmd.OutOrStdout(), answers, err, asJSON); errPrint != nil {
 				return errPrint
 			}
@@ -168,6 +182,23 @@ func readData(name string, stdin io.Reader) ([]byte, error) {
 		return nil, usagef("--data: more than %d bytes; no module takes that in one command", maxData)
 	}
 	return b, nil
+}
+
+// readCommands takes a command from each line.
+func readCommands(stdin io.Reader) (commands []string, err error) {
+	b, err := io.ReadAll(io.LimitReader(stdin, maxData+1))
+	if err != nil || len(b) > maxData {
+		return nil, usagef("commands from standard input: more than %d bytes, or not to be read", maxData)
+	}
+	for l := range strings.Lines(string(b)) {
+		if l = strings.TrimSpace(l); l != "" && l[0] != '#' {
+			commands = append(commands, l)
+		}
+	}
+	if len(commands) == 0 {
+		return nil, usagef("there is no command in standard input")
+	}
+	return commands, nil
 }
 
 // printedAnswer is an answer in JSON; the error stands with the last one.
