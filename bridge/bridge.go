@@ -100,6 +100,7 @@ type Bridge struct {
 	line   LineStatus    // of the modems that were attached before
 
 	recovery recovery
+	direct   direct
 
 	inFlight atomic.Int64 // publishes whose acknowledgement is awaited
 

@@ -151,6 +151,7 @@ func (b *Bridge) pumpDown(ctx context.Context, s modems.Session) error {
 		}
 		b.downReceived.Add(1)
 		m := d.Message()
+		wanted := b.direct.tell(m)
 		if to, r, ok := b.down.Load().Map(m.Topic); ok {
 			from := m.Topic
 			m.Topic, m.QoS = to, r.QoS
@@ -163,7 +164,7 @@ func (b *Bridge) pumpDown(ctx context.Context, s modems.Session) error {
 			}
 			b.looped(to, r)
 			b.answer(answer)
-		} else {
+		} else if !wanted { // by a person
 			b.log.Warn("a message from the broker that no route takes", "topic", m.Topic)
 		}
 		if err := d.Ack(); err != nil {

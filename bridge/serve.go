@@ -133,6 +133,8 @@ func (b *Bridge) subscribed(ctx context.Context, s modems.Session, w way, target
 			return err
 		}
 	}
+	b.direct.begin(ctx, s, b.log)
+	defer b.direct.end()
 	why := ""
 	if w.why != nil {
 		why = "path " + w.path + ": " + w.why.Error()

@@ -59,17 +59,22 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		}
 	})
 	defer stop()
+	sendAll(r.Context(), w, events, m.Done())
+}
+
+// sendAll streams what comes as a line of JSON each, until ctx or end.
+func sendAll[T any](ctx context.Context, w http.ResponseWriter, what <-chan T, end <-chan struct{}) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out, encode := http.NewResponseController(w), json.NewEncoder(w)
 	for err := out.Flush(); err == nil; err = out.Flush() {
 		select {
-		case e := <-events:
+		case e := <-what:
 			if err := encode.Encode(e); err != nil {
 				return // the client has gone
 			}
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
-		case <-m.Done():
+		case <-end:
 			return
 		}
 	}
@@ -82,6 +87,11 @@ func (c *Client) Watch(ctx context.Context, wire bool, ready func(), tell func(m
 	if wire {
 		path += "?wire=1"
 	}
+	return stream(ctx, c, path, ready, tell)
+}
+
+// stream hands on one JSON object after the other until ctx ends or there are no more.
+func stream[T any](ctx context.Context, c *Client, path string, ready func(), tell func(T)) error {
 	resp, err := c.ask(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return err
@@ -89,12 +99,12 @@ func (c *Client) Watch(ctx context.Context, wire bool, ready func(), tell func(m
 	defer resp.Body.Close()
 	ready()
 	for d := json.NewDecoder(resp.Body); ; {
-		var e modems.Event
+		var e T
 		switch err := d.Decode(&e); {
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
 			return nil
 		case err != nil:
-			return fmt.Errorf("watching the daemon's line: %w", err)
+			return fmt.Errorf("listening to the daemon: %w", err)
 		}
 		tell(e)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/atbridge/atbridge/bridge"
 )
 
-// Message is a message of the queue. Its JSON is a promise to scripts.
-type Message struct {
+// Queued is a message of the queue. Its JSON is a promise to scripts.
+type Queued struct {
 	ID       uint64    `json:"id"`
 	State    string    `json:"state"`            // waiting, in-flight, poisoned, unreadable
 	Reason   string    `json:"reason,omitempty"` // why it is poisoned or unreadable
@@ -31,8 +31,8 @@ type Message struct {
 }
 
 // Describe makes of what the queue says of a message what is shown of it; unread is why it could not be read.
-func Describe(s bridge.Stored, unread error, payload bool) Message {
-	m := Message{
+func Describe(s bridge.Stored, unread error, payload bool) Queued {
+	m := Queued{
 		ID: s.ID, State: s.State, Reason: s.Reason, Priority: "normal", LocalQoS: 1,
 		Arrival: s.Arrival.Round(0), Age: s.Age.Round(time.Millisecond).Seconds(), Size: s.Size,
 		Topic: s.Message.Topic, QoS: s.Message.QoS, Retain: s.Message.Retain, Bytes: len(s.Message.Payload),
@@ -61,7 +61,7 @@ func (s *Server) queue(w http.ResponseWriter, r *http.Request) {
 			return // the client has gone
 		}
 	}
-	if enc.Encode(Message{}) != nil { // the end: an answer that breaks off has none
+	if enc.Encode(Queued{}) != nil { // the end: an answer that breaks off has none
 		return
 	}
 }
@@ -116,16 +116,16 @@ func refuse(w http.ResponseWriter, err error) {
 }
 
 // Messages yields what is in the daemon's queue, oldest first. After an error nothing follows.
-func (c *Client) Messages(ctx context.Context, payload bool) iter.Seq2[Message, error] {
-	return func(yield func(Message, error) bool) {
+func (c *Client) Messages(ctx context.Context, payload bool) iter.Seq2[Queued, error] {
+	return func(yield func(Queued, error) bool) {
 		resp, err := c.ask(ctx, http.MethodGet, "/api/queue?payload="+strconv.FormatBool(payload), nil)
 		if err != nil {
-			yield(Message{}, err)
+			yield(Queued{}, err)
 			return
 		}
 		defer resp.Body.Close()
 		for dec := json.NewDecoder(resp.Body); ; {
-			var m Message
+			var m Queued
 			if err := dec.Decode(&m); err != nil {
 				yield(m, fmt.Errorf("the daemon's answer breaks off: %w", err))
 				return
@@ -138,7 +138,7 @@ func (c *Client) Messages(ctx context.Context, payload bool) iter.Seq2[Message, 
 }
 
 // Message asks for one message, with its payload. The error may be bridge.ErrNoMessage.
-func (c *Client) Message(ctx context.Context, id uint64) (m Message, err error) {
+func (c *Client) Message(ctx context.Context, id uint64) (m Queued, err error) {
 	return m, c.do(ctx, http.MethodGet, fmt.Sprintf("/api/queue/%d", id), nil, &m)
 }
 

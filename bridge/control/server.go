@@ -102,6 +102,8 @@ func (s *Server) serve(l net.Listener, private bool) {
 		mux.HandleFunc("DELETE /api/queue/{id}", s.drop)
 		mux.HandleFunc("GET /api/info", s.info)
 		mux.HandleFunc("GET /api/watch", s.watch)
+		mux.HandleFunc("POST /api/pub", s.pub)
+		mux.HandleFunc("GET /api/sub", s.sub)
 	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second}
 	s.servers = append(s.servers, srv)

@@ -144,8 +144,8 @@ func newQueueExport(g *globals) *cobra.Command {
 
 // queue is the queue, wherever it is.
 type queue interface {
-	Messages(ctx context.Context, payload bool) iter.Seq2[control.Message, error]
-	Message(ctx context.Context, id uint64) (control.Message, error)
+	Messages(ctx context.Context, payload bool) iter.Seq2[control.Queued, error]
+	Message(ctx context.Context, id uint64) (control.Queued, error)
 	Drop(ctx context.Context, id uint64) error
 }
 
@@ -217,8 +217,8 @@ func sameFile(a, b string) bool {
 // heldQueue is a queue that this process has opened.
 type heldQueue struct{ o *bridge.Outbox }
 
-func (q heldQueue) Messages(_ context.Context, payload bool) iter.Seq2[control.Message, error] {
-	return func(yield func(control.Message, error) bool) {
+func (q heldQueue) Messages(_ context.Context, payload bool) iter.Seq2[control.Queued, error] {
+	return func(yield func(control.Queued, error) bool) {
 		for s, err := range q.o.All() {
 			if !yield(control.Describe(s, err, payload), nil) {
 				return
@@ -227,10 +227,10 @@ func (q heldQueue) Messages(_ context.Context, payload bool) iter.Seq2[control.M
 	}
 }
 
-func (q heldQueue) Message(_ context.Context, id uint64) (control.Message, error) {
+func (q heldQueue) Message(_ context.Context, id uint64) (control.Queued, error) {
 	s, err := q.o.Lookup(id)
 	if errors.Is(err, bridge.ErrNoMessage) {
-		return control.Message{}, err
+		return control.Queued{}, err
 	}
 	return control.Describe(s, err, true), nil
 }
@@ -275,11 +275,11 @@ func printList(ctx context.Context, w io.Writer, q queue, asJSON bool) error {
 	return nil
 }
 
-func age(m control.Message) time.Duration {
+func age(m control.Queued) time.Duration {
 	return time.Duration(m.Age * float64(time.Second)).Round(time.Second)
 }
 
-func printMessage(w io.Writer, m control.Message, raw, asJSON bool) error {
+func printMessage(w io.Writer, m control.Queued, raw, asJSON bool) error {
 	switch {
 	case raw:
 		_, err := w.Write(*m.Payload)

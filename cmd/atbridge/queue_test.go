@@ -48,14 +48,14 @@ status: {socket: %s}
 func (r *rig) queue() string { return filepath.Join(r.dir, "queue") }
 
 // list is what atbridge queue list or export prints, line by line.
-func (r *rig) list(what ...string) (all []control.Message) {
+func (r *rig) list(what ...string) (all []control.Queued) {
 	r.t.Helper()
 	code, stdout, stderr := shell(r.t, append([]string{"queue", "--config", r.file}, what...)...)
 	if code != 0 || stderr != "" {
 		r.t.Fatalf("%v: exit %d, %s", what, code, stderr)
 	}
 	for dec := json.NewDecoder(strings.NewReader(stdout)); ; {
-		var m control.Message
+		var m control.Queued
 		err := dec.Decode(&m)
 		if errors.Is(err, io.EOF) {
 			return all

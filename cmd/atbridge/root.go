@@ -22,6 +22,7 @@ var subcommands = []func(*globals) *cobra.Command{
 	newInfoCmd,
 	newPortsCmd,
 	newProvisionCmd,
+	newPubCmd,
 	newQueueCmd,
 	newRecordCmd,
 	newReplayCmd,
@@ -29,6 +30,7 @@ var subcommands = []func(*globals) *cobra.Command{
 	newSendCmd,
 	newSimCmd,
 	newStatusCmd,
+	newSubCmd,
 	newVersionCmd,
 }
 

@@ -190,7 +190,7 @@ func (b *scriptBench) arrived(ts *testscript.TestScript, args []string) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, got := range b.got {
-			if strings.TrimSpace(got) == want {
+			if strings.TrimSpace(got) == want { // a file ends in a line end
 				return true
 			}
 		}

@@ -1,0 +1,173 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/atbridge/atbridge/modems"
+)
+
+// direct is the way of a person's own messages past the queue: atbridge pub and sub, on the session that stands.
+type direct struct {
+	mu      sync.Mutex
+	session modems.Session // nil: not online
+	subs    []*subscription
+}
+
+// subscription is what one person listens to.
+type subscription struct {
+	filter string
+	qos    byte
+	levels []string
+	tell   func(modems.Message)
+}
+
+var (
+	// ErrNotOnline: there is no session to publish on.
+	ErrNotOnline = errors.New("there is no session with the broker")
+	// ErrUndelivered: the broker has not acknowledged a message.
+	ErrUndelivered = errors.New("the message was not delivered")
+)
+
+// Publish sends m at once, past the queue, and returns nil when the broker has acknowledged it.
+func (b *Bridge) Publish(ctx context.Context, m modems.Message) error {
+	b.direct.mu.Lock()
+	s := b.direct.session
+	b.direct.mu.Unlock()
+	if s == nil {
+		st := b.Status()
+		return fmt.Errorf("%w: the daemon is %s", ErrNotOnline, strings.TrimSuffix(string(st.State)+": "+st.Reason, ": "))
+	}
+	return Deliver(ctx, s, m)
+}
+
+// Deliver publishes m on s and waits until the broker has acknowledged it.
+func Deliver(ctx context.Context, s modems.Session, m modems.Message) error {
+	if err := CheckTopic(m.Topic); err != nil {
+		return fmt.Errorf("%w: %w", modems.ErrMessage, err)
+	}
+	r, err := s.Publish(ctx, m)
+	if err != nil {
+		return err
+	}
+	if outcome := r.Wait(ctx); outcome != modems.Acked {
+		return errors.Join(fmt.Errorf("%w (%s)", ErrUndelivered, outcome), s.Err())
+	}
+	return nil
+}
+
+// Subscribe tells of every message that filter asks for, on this session and those that follow, until ctx ends. tell must
+// not block.
+func (b *Bridge) Subscribe(ctx context.Context, filter string, qos byte, tell func(modems.Message)) error {
+	if err := checkFilter(filter); err != nil {
+		return fmt.Errorf("%w: %w", modems.ErrMessage, err)
+	}
+	sub := &subscription{filter, qos, strings.Split(filter, "/"), tell}
+	b.direct.mu.Lock()
+	b.direct.subs = append(slices.Clone(b.direct.subs), sub)
+	s := b.direct.session
+	b.direct.mu.Unlock()
+	if s != nil {
+		if err := s.Subscribe(ctx, filter, qos); err != nil {
+			b.direct.drop(sub)
+			return err
+		}
+	}
+	<-ctx.Done()
+	s, others := b.direct.drop(sub)
+	if s == nil || others || b.down.Load().asks(filter) {
+		return nil
+	}
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return s.Unsubscribe(leaving, filter)
+}
+
+// drop forgets sub. others: somebody else has the same filter.
+func (d *direct) drop(sub *subscription) (s modems.Session, others bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.subs = slices.DeleteFunc(slices.Clone(d.subs), func(o *subscription) bool { return o == sub })
+	return d.session, slices.ContainsFunc(d.subs, func(o *subscription) bool { return o.filter == sub.filter })
+}
+
+// begin makes s the session, and subscribes for everybody who listens. What the broker refuses a person is no reason to
+// end a session.
+func (d *direct) begin(ctx context.Context, s modems.Session, log *slog.Logger) {
+	d.mu.Lock()
+	d.session = s
+	subs := d.subs
+	d.mu.Unlock()
+	for _, sub := range subs {
+		if err := s.Subscribe(ctx, sub.filter, sub.qos); err != nil {
+			log.Warn("atbridge sub receives nothing", "filter", sub.filter, "why", err)
+		}
+	}
+}
+
+func (d *direct) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.session = nil
+}
+
+// tell hands m to everybody who listens; false: nobody does.
+func (d *direct) tell(m modems.Message) bool {
+	d.mu.Lock()
+	subs := d.subs
+	d.mu.Unlock()
+	wanted := false
+	for _, sub := range subs {
+		if _, ok := overlap(strings.Split(m.Topic, "/"), sub.levels); ok {
+			wanted = true
+			sub.tell(m)
+		}
+	}
+	return wanted
+}
+
+// CheckTopic says what is wrong with the name of a topic to publish to.
+func CheckTopic(topic string) error {
+	err := checkFilter(topic)
+	if err == nil && strings.ContainsAny(topic, "+#") {
+		err = errors.New("a topic to publish to holds no + and no #")
+	}
+	return err
+}
+
+// Dial opens a session for one person, the way that path says, to the first broker that answers. Mode auto takes tcp where
+// the module's own stack cannot do it.
+func Dial(ctx context.Context, m *modems.Modem, path string, brokers []modems.MQTTConfig) (s modems.Session, took string, err error) {
+	var failures []error
+	for _, broker := range brokers {
+		switch path {
+		case "host":
+			s, err = dialHost(ctx, broker)
+		case "tcp":
+			s, err = dialTCP(m)(ctx, broker)
+		default:
+			s, err = m.DialMQTT(ctx, broker)
+		}
+		took = path
+		if path == "auto" {
+			took = "native"
+			if errors.Is(err, modems.ErrUnsupported) && m.Sockets() > 0 {
+				took = "tcp"
+				s, err = dialTCP(m)(ctx, broker)
+			}
+		}
+		if err == nil {
+			return s, took, nil
+		}
+		failures = append(failures, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, "", errors.Join(failures...)
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/atbridge/atbridge/bridge"
+	"github.com/atbridge/atbridge/bridge/control"
+	"github.com/atbridge/atbridge/modems"
+)
+
+const directHelp = `Without a daemon it connects as CLIENT_ID-cli and with a clean session, so that it takes nothing from the session of the
+daemon; -i names another client id. A platform knows its devices by their names: there it connects as the device.`
+
+// directFlags are what pub and sub have in common.
+type directFlags struct {
+	id      string
+	timeout time.Duration
+}
+
+func (d *directFlags) add(f *pflag.FlagSet) {
+	f.StringVarP(&d.id, "id", "i", "", "connect with this client `ID`, where no daemon runs")
+	f.DurationVar(&d.timeout, "timeout", directWait, "how long the broker may take to acknowledge")
+}
+
+// directLink is the way to the broker: the session of a daemon, or one of its own.
+type directLink interface {
+	publish(ctx context.Context, m modems.Message) error
+	// subscribe tells of messages until ctx ends (nil), or the session.
+	subscribe(ctx context.Context, filter string, qos byte, tell func(modems.Message)) error
+	close()
+}
+
+// direct finds the way.
+func (g *globals) direct(cmd *cobra.Command, d directFlags, waiting *progress) (directLink, error) {
+	c, err := g.load(0)
+	if err != nil {
+		return nil, err
+	}
+	daemon, err := g.daemon(cmd, c)
+	if err != nil {
+		return nil, err
+	}
+	if daemon != nil {
+		return viaDaemon{daemon}, nil
+	}
+	if c, err = g.load(needPath | needCloud); err != nil {
+		return nil, err
+	}
+	var m *modems.Modem
+	var id modems.Identity
+	if c.Path.Mode != "host" {
+		if m, err = c.attach(cmd.Context(), cmd.ErrOrStderr(), waiting); err != nil {
+			return nil, err
+		}
+		if err := m.Online(cmd.Context()); err != nil {
+			return nil, errors.Join(offline(err), m.Close())
+		}
+		id = m.Identity()
+	}
+	link, err := c.dial(cmd.Context(), m, id, d, waiting)
+	if err != nil && m != nil {
+		m.Close() // the reason is err
+	}
+	return link, err
+}
+
+// offline gives the failure to come online its exit code.
+func offline(err error) error {
+	if errors.Is(err, modems.ErrOffline) && modems.KindOf(err) == modems.LineLost {
+		return withCode(exitNoAnswer, err) // the network has not taken the modem in, in time
+	}
+	return modemError(err)
+}
+
+func (c *Config) dial(ctx context.Context, m *modems.Modem, id modems.Identity, d directFlags, waiting *progress) (directLink, error) {
+	l := newLogin(slog.New(slog.DiscardHandler))
+	if err := l.prepare(ctx, c, bridge.OutsideOf(m)); err != nil {
+		return nil, err
+	}
+	target, err := l.target(c, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Brokers()) > 0 {
+		for i := range target.Brokers {
+			b := &target.Brokers[i]
+			b.CleanSession = true
+			if b.ClientID += "-cli"; d.id != "" {
+				b.ClientID = d.id
+			}
+		}
+	}
+	waiting.say("connecting to the broker")
+	s, took, err := bridge.Dial(ctx, m, c.Path.Mode, target.Brokers)
+	if err != nil {
+		return nil, err
+	}
+	return &ownLink{c: c, m: m, s: s, brokers: target.Brokers, path: took, timeout: d.timeout}, nil
+}
+
+// ownLink is a session of this process.
+type ownLink struct {
+	c       *Config
+	m       *modems.Modem // nil on path host
+	s       modems.Session
+	brokers []modems.MQTTConfig
+	path    string
+	timeout time.Duration
+}
+
+// publish takes the other path, where that is left to it, for what the module's own stack cannot carry.
+func (l *ownLink) publish(ctx context.Context, m modems.Message) error {
+	err := bridge.Deliver(ctx, l.s, m)
+	if !errors.Is(err, modems.ErrMessage) || l.c.Path.Mode != "auto" || l.path != "native" || l.m.Sockets() == 0 {
+		return err
+	}
+	if errClose := l.s.Close(ctx); errClose != nil {
+		return errors.Join(err, errClose)
+	}
+	s, took, errDial := bridge.Dial(ctx, l.m, "tcp", l.brokers)
+	if errDial != nil {
+		return fmt.Errorf("%w; and over tcp: %w", err, errDial)
+	}
+	l.s, l.path = s, took
+	return bridge.Deliver(ctx, l.s, m)
+}
+
+func (l *ownLink) subscribe(ctx context.Context, filter string, qos byte, tell func(modems.Message)) error {
+	limited, cancel := context.WithTimeout(ctx, l.timeout)
+	err := l.s.Subscribe(limited, filter, qos)
+	cancel()
+	for err == nil {
+		var d modems.Delivery
+		if d, err = l.s.Receive(ctx); err == nil {
+			tell(d.Message())
+			err = d.Ack()
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	if ended := l.s.Err(); ended != nil {
+		err = ended
+	}
+	return err
+}
+
+// close lets go in order; what fails now has no consequence.
+func (l *ownLink) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	l.s.Close(ctx)
+	if l.m != nil {
+		l.m.Close()
+	}
+}
+
+// viaDaemon is the session of a running daemon.
+type viaDaemon struct{ client *control.Client }
+
+func (v viaDaemon) publish(ctx context.Context, m modems.Message) error {
+	r, err := v.client.Publish(ctx, m)
+	if err == nil && r.Failure != nil {
+		return errors.New(r.Failure.Text)
+	}
+	return withCode(exitPort, err)
+}
+
+func (v viaDaemon) subscribe(ctx context.Context, filter string, qos byte, tell func(modems.Message)) error {
+	var failed error
+	err := v.client.Subscribe(ctx, filter, qos, func(r control.SubReply) {
+		if r.Failure != nil {
+			failed = withCode(kindCode[r.Failure.Kind], errors.New(r.Failure.Text))
+			return
+		}
+		tell(modems.Message(*r.Message))
+	})
+	if err == nil && failed == nil && ctx.Err() == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return withCode(exitPort, fmt.Errorf("the daemon has gone: %w", err))
+	}
+	return failed
+}
+
+func (v viaDaemon) close() {}
