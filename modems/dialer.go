@@ -19,6 +19,22 @@ type SocketDialer interface {
 	Sockets() int
 }
 
+// ErrName: the module could not resolve the name of a host.
+var ErrName = errors.New("the name could not be resolved")
+
+// unresolved marks err, which says it in its own words, as an ErrName.
+func unresolved(is bool, err error) error {
+	if !is {
+		return err
+	}
+	return nameError{err}
+}
+
+type nameError struct{ error }
+
+func (e nameError) Unwrap() error        { return e.error }
+func (e nameError) Is(target error) bool { return target == ErrName }
+
 // ErrNoSocket: all sockets of the module are in use.
 var ErrNoSocket = errors.New("all sockets of the module are in use")
 

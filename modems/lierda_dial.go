@@ -97,7 +97,7 @@ func (s *lierdaSession) dial(ctx context.Context, cfg MQTTConfig) error {
 		case code == 2 && again:
 			continue
 		case code != 0:
-			return fmt.Errorf("the modem cannot reach %s port %d: %s (+LMQTTOPEN)", cfg.Host, cfg.Port, words(lierdaOpenWords, code))
+			return unresolved(code == 4, fmt.Errorf("the modem cannot reach %s port %d: %s (+LMQTTOPEN)", cfg.Host, cfg.Port, words(lierdaOpenWords, code)))
 		}
 		return s.connect(ctx, cfg)
 	}

@@ -34,6 +34,17 @@ func (m *Modem) Online(ctx context.Context) error {
 	if err := m.register(ctx); err != nil {
 		return err
 	}
+	return m.Connect(ctx)
+}
+
+// Unlock waits for the SIM and enters its PIN: the first step of Online.
+func (m *Modem) Unlock(ctx context.Context) error { return m.unlock(ctx) }
+
+// Register waits for the network: the second one.
+func (m *Modem) Register(ctx context.Context) error { return m.register(ctx) }
+
+// Connect brings up the PDP context: the third one.
+func (m *Modem) Connect(ctx context.Context) error {
 	m.opts.Progress("bringing up the data connection")
 	activate := m.driver.Activate
 	if activate == nil {

@@ -219,7 +219,7 @@ func quectelOpen(ctx context.Context, m *Modem, cfg MQTTConfig) error {
 		if code == -1 && cfg.TLS != nil {
 			why += ", or the TLS handshake failed: is cloud.tls.ca_file the broker's authority?"
 		}
-		return fmt.Errorf("the modem cannot reach %s port %d: %s (+QMTOPEN: 0,%d)", cfg.Host, cfg.Port, why, code)
+		return unresolved(code == 4, fmt.Errorf("the modem cannot reach %s port %d: %s (+QMTOPEN: 0,%d)", cfg.Host, cfg.Port, why, code))
 	}
 }
 

@@ -106,7 +106,7 @@ func (s *quectelSocket) open(ctx context.Context, host string, port int) error {
 			}
 			continue
 		}
-		return fmt.Errorf("%s (+QIOPEN: %d)", words(quectelSocketWords, code), code)
+		return unresolved(code == 565, fmt.Errorf("%s (+QIOPEN: %d)", words(quectelSocketWords, code), code))
 	}
 }
 

@@ -89,21 +89,27 @@ func (c *Config) dial(ctx context.Context, m *modems.Modem, id modems.Identity, 
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Brokers()) > 0 {
-		for i := range target.Brokers {
-			b := &target.Brokers[i]
-			b.CleanSession = true
-			if b.ClientID += "-cli"; d.id != "" {
-				b.ClientID = d.id
-			}
-		}
-	}
+	c.asPerson(target.Brokers, d.id)
 	waiting.say("connecting to the broker")
 	s, took, err := bridge.Dial(ctx, m, c.Path.Mode, target.Brokers)
 	if err != nil {
 		return nil, err
 	}
 	return &ownLink{c: c, m: m, s: s, brokers: target.Brokers, path: took, timeout: d.timeout}, nil
+}
+
+// asPerson makes of the daemon's session one that takes nothing from it: another client id, and a clean session.
+func (c *Config) asPerson(brokers []modems.MQTTConfig, id string) {
+	if len(c.Brokers()) == 0 {
+		return // a platform knows the device by its names
+	}
+	for i := range brokers {
+		b := &brokers[i]
+		b.CleanSession = true
+		if b.ClientID += "-cli"; id != "" {
+			b.ClientID = id
+		}
+	}
 }
 
 // ownLink is a session of this process.

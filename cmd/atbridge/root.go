@@ -19,6 +19,7 @@ var subcommands = []func(*globals) *cobra.Command{
 	newConsoleCmd,
 	newCredentialsCmd,
 	newDemoCmd,
+	newDoctorCmd,
 	newInfoCmd,
 	newPortsCmd,
 	newProvisionCmd,

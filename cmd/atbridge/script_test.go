@@ -32,7 +32,7 @@ import (
 //	exits CODE PROGRAM ARG...   it must end with this exit code
 //	modem NAME [FAULT...]       a simulated modem; $MODEM is its port. With the name none nothing is behind it
 //	broker [refuse]             an MQTT broker; $BROKER is its address, $BROKERPORT its port
-//	config [LINE...]            writes atbridge.yaml for both; lines are added at its end
+//	config [LINE...]            writes atbridge.yaml for both; lines are added at its end, or replace those that begin alike
 //	daemon                      starts atbridge run with it, and waits until it is online
 //	arrived TOPIC TEXT          the broker has, or will have, such a message
 //	publish TOPIC TEXT          the broker sends such a message to who subscribes, until somebody does
@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
+			e.Setenv("FREE", freeAddr(t)) // an address that nobody has
 			e.Setenv("ATBRIDGE_SOCKET", filepath.Join(e.WorkDir, "none")) // no daemon of this machine
 			b := &scriptBench{dir: e.WorkDir}
 			e.Values["bench"] = b
@@ -159,7 +160,15 @@ routes:
   down: [{from: "site7/commands/#", to: "commands/#"}]
 queue: {dir: %s}
 `, ts.Getenv("MODEM"), ts.Getenv("BROKER"), filepath.Join(b.dir, "queue"))
-	ts.Check(os.WriteFile(ts.MkAbs("atbridge.yaml"), []byte(text+strings.Join(args, "\n")+"\n"), 0o600))
+	for _, line := range args {
+		key, _, _ := strings.Cut(line, ":")
+		before, after, found := strings.Cut(text, "\n"+key+":")
+		if _, rest, ok := strings.Cut(after, "\n"); found && ok {
+			text = before + "\n" + rest
+		}
+		text += line + "\n"
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("atbridge.yaml"), []byte(text), 0o600))
 	ts.Setenv("ATBRIDGE_CONFIG", ts.MkAbs("atbridge.yaml"))
 }
 
