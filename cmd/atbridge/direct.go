@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,11 +80,7 @@ func offline(err error) error {
 }
 
 func (c *Config) dial(ctx context.Context, m *modems.Modem, id modems.Identity, d directFlags, waiting *progress) (directLink, error) {
-	l := newLogin(slog.New(slog.DiscardHandler))
-	if err := l.prepare(ctx, c, bridge.OutsideOf(m)); err != nil {
-		return nil, err
-	}
-	target, err := l.target(c, id)
+	target, err := c.loginOnce(ctx, m, id)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 func (p *patient) overHost() bool { return p.c.Path.Mode == "host" || p.c.Modem == nil }
 
 // broker is the first one, or why there is nothing to look at.
-func (p *patient) broker() (modems.MQTTConfig, error) {
+func (p *patient) broker(ctx context.Context) (modems.MQTTConfig, error) {
 	switch {
 	case p.daemon != nil:
 		return modems.MQTTConfig{}, skip("the daemon has it")
@@ -30,11 +30,8 @@ func (p *patient) broker() (modems.MQTTConfig, error) {
 			id = p.modem.Identity()
 		}
 		var err error
-		if p.target, err = p.c.target(id); err != nil {
+		if p.target, err = p.c.loginOnce(ctx, p.modem, id); err != nil {
 			return modems.MQTTConfig{}, err
-		}
-		if len(p.target.Brokers) == 0 {
-			return modems.MQTTConfig{}, p.c.NotBuilt()
 		}
 		p.c.asPerson(p.target.Brokers, "")
 	}
@@ -42,7 +39,7 @@ func (p *patient) broker() (modems.MQTTConfig, error) {
 }
 
 func (p *patient) checkDNS(ctx context.Context) (string, error) {
-	b, err := p.broker()
+	b, err := p.broker(ctx)
 	switch {
 	case err != nil:
 		return "", err
@@ -71,7 +68,7 @@ func (p *patient) dial(ctx context.Context, b modems.MQTTConfig) {
 }
 
 func (p *patient) checkTCP(ctx context.Context) (string, error) {
-	b, err := p.broker()
+	b, err := p.broker(ctx)
 	switch {
 	case err != nil:
 		return "", err
@@ -89,7 +86,7 @@ func (p *patient) checkTCP(ctx context.Context) (string, error) {
 }
 
 func (p *patient) checkTLS(ctx context.Context) (string, error) {
-	b, err := p.broker()
+	b, err := p.broker(ctx)
 	switch {
 	case err != nil:
 		return "", err
@@ -106,7 +103,7 @@ func (p *patient) checkTLS(ctx context.Context) (string, error) {
 }
 
 func (p *patient) checkConnack(ctx context.Context) (string, error) {
-	b, err := p.broker()
+	b, err := p.broker(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -133,7 +130,7 @@ func (p *patient) checkPublish(ctx context.Context) (string, error) {
 		}
 		return m.Topic + " acknowledged", err
 	}
-	if _, err := p.broker(); err != nil {
+	if _, err := p.broker(ctx); err != nil {
 		return "", err
 	}
 	if p.target.Topic != nil {

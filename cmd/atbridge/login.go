@@ -54,6 +54,19 @@ func (l *login) prepare(ctx context.Context, c *Config, o bridge.Outside) error 
 	}
 }
 
+// loginOnce is where one session of a person's goes, over m or, if that is nil, the machine's own network. It registers no
+// device: that is done by provision and run.
+func (c *Config) loginOnce(ctx context.Context, m *modems.Modem, id modems.Identity) (bridge.Target, error) {
+	l, outside := newLogin(slog.New(slog.DiscardHandler)), bridge.OutsideOf(m)
+	l.setClock(ctx, outside)
+	if c.Cloud.Easemob != nil {
+		if err := l.prepare(ctx, c, outside); err != nil {
+			return bridge.Target{}, err
+		}
+	}
+	return l.target(c, id)
+}
+
 // setClock takes the modem's clock where this machine has none.
 func (l *login) setClock(ctx context.Context, o bridge.Outside) {
 	l.skew = 0
