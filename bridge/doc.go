@@ -83,6 +83,10 @@
 // by another in time (Target.Until). Three sessions in a row that the broker ended soon after they stood are taken for the
 // work of somebody else with the same identity. Config.Outgoing and Incoming change messages as the cloud wants them.
 //
+// # A person's own messages
+//
+// direct.go: atbridge pub and sub go past the queue, on the session that stands, and beside the routes.
+//
 // # The one loop that reconnects
 //
 // supervise.go: open the port, attach, go online, dial, run; when something ends, back off and begin where it broke.

@@ -32,7 +32,7 @@
 //     make a driver. Grammar lists all that comes unasked (URCs), the lines of a start (Reboot), and which line announces
 //     counted data (Block); that rule must fit no other line, because until the modem is known all grammars are asked.
 //     Messages begins the URC that brings a message. Disruptive and Secretive name the commands that would disturb a
-//     session and those that hold passwords. Activate and ICCID are for what 27.007 does not do on this module,
+//     session and those that hold passwords, Commands and Results what the console completes and explains. Activate and ICCID are for what 27.007 does not do on this module,
 //     HasMQTT for models that are also sold without the stack, Socket for TCP.
 //  5. Give it MQTT: DialMQTT refuses with ErrUnsupported what it cannot do, before a byte is sent (suits), ends what an
 //     earlier run has left, writes every setting that matters, default or not, and connects. The session embeds
@@ -59,6 +59,7 @@
 //	online.go, simcard.go, network.go   SIM, registration, signal, PDP context
 //	recovery.go           what is done to a modem that hangs
 //	send.go               commands typed by people, and which of them are refused
+//	info.go, watch.go, explain.go, *_known.go   what a person asks of a modem, sees of its wire, and is told about a line
 //	ec600.go, quectel_*.go     Quectel EC600, and what the family shares
 //	air724ug.go, luat_*.go     AirM2M Air724UG
 //	nt35e.go, lierda_*.go      Lierda NT35E

@@ -9,9 +9,10 @@ import (
 
 func newCheckCmd(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "check --config FILE",
-		Short: "Read the configuration and say every error with its line; connects to nothing",
-		Args:  onlyConfig,
+		Use:     "check --config FILE",
+		Short:   "Read the configuration and say every error with its line; connects to nothing",
+		Example: "  atbridge check --config atbridge.yaml",
+		Args:    onlyConfig,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := g.load(needAll)
 			if err != nil {

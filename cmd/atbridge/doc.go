@@ -8,5 +8,8 @@
 //     environment, that over the file, that over the default.
 //   - config_platforms.go, config_login.go, login.go: platforms, from their keys to a session; conventions.go: what they
 //     want of messages beyond MQTT.
+//   - attach.go, direct.go: the way to the modem, and to the broker, for the commands of a person's hand: through the
+//     daemon that holds it, or by themselves.
+//   - console*.go, doctor*.go: the commands that take more than one file.
 //   - exit.go: the one place where an error becomes an exit code.
 package main

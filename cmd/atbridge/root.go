@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/atbridge/atbridge/modems"
 )
 
 // subcommands is the list: one line and one file each.
@@ -21,6 +24,7 @@ var subcommands = []func(*globals) *cobra.Command{
 	newDemoCmd,
 	newDoctorCmd,
 	newInfoCmd,
+	newManCmd,
 	newPortsCmd,
 	newProvisionCmd,
 	newPubCmd,
@@ -64,6 +68,14 @@ func newRootCmd(g *globals) *cobra.Command {
 		Short: "From a modem's serial port to an MQTT broker, and nothing accepted is lost on the way",
 		Long: `atbridge carries MQTT messages between local clients and a broker through a modem that speaks AT commands.
 
+A modem was plugged in:
+
+  atbridge ports                               # which port is it, and is it free?
+  atbridge info --port /dev/ttyUSB2            # who is it, and is there a network?
+  atbridge send --port /dev/ttyUSB2 AT+CSQ     # does it answer? OK
+
+Something does not work: atbridge doctor. Without a modem: atbridge demo.
+
 A flag wins over the environment (ATBRIDGE_PORT, ATBRIDGE_CONFIG, ...), that over the file, that over the default.
 
 Exit codes: 0 done, 1 the modem or the broker refused, 2 usage or configuration, 3 no answer in time,
@@ -94,7 +106,38 @@ Exit codes: 0 done, 1 the modem or the broker refused, 2 usage or configuration,
 	for _, sub := range subcommands {
 		root.AddCommand(sub(g))
 	}
+	completeFlags(root)
 	return root
+}
+
+// completeFlags lets a shell complete the values of common flags. Its errors are of flags that do not exist.
+func completeFlags(root *cobra.Command) {
+	names := func(list func() []string) cobra.CompletionFunc {
+		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return list(), cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	for flag, list := range map[string]func() []string{
+		"driver":    func() []string { return append(modems.Drivers(), "auto") },
+		"log-level": func() []string { return []string{"debug", "info", "warn", "error"} },
+		"port":      portNames,
+	} {
+		if err := root.RegisterFlagCompletionFunc(flag, names(list)); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// portNames are the ports of this machine, by their stable names where they have one.
+func portNames() (names []string) {
+	ports, _, err := thisMachine.ports()
+	if err != nil {
+		return nil
+	}
+	for _, p := range ports {
+		names = append(names, cmp.Or(p.ByID, p.Device))
+	}
+	return append(names, "auto")
 }
 
 // onlyConfig is for commands whose one input is the configuration: who names the file as an argument is told how.

@@ -35,6 +35,7 @@ import (
 //	config [LINE...]            writes atbridge.yaml for both; lines are added at its end, or replace those that begin alike
 //	daemon                      starts atbridge run with it, and waits until it is online
 //	arrived TOPIC TEXT          the broker has, or will have, such a message
+//	waitfor FILE                waits until there is such a file
 //	publish TOPIC TEXT          the broker sends such a message to who subscribes, until somebody does
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -42,7 +43,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
-			e.Setenv("FREE", freeAddr(t)) // an address that nobody has
+			e.Setenv("FREE", freeAddr(t))                                 // an address that nobody has
 			e.Setenv("ATBRIDGE_SOCKET", filepath.Join(e.WorkDir, "none")) // no daemon of this machine
 			b := &scriptBench{dir: e.WorkDir}
 			e.Values["bench"] = b
@@ -56,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"config":  onBench((*scriptBench).config),
 			"daemon":  onBench((*scriptBench).daemon),
 			"arrived": onBench((*scriptBench).arrived),
+			"waitfor": onBench((*scriptBench).waitFor),
 			"publish": onBench((*scriptBench).publish),
 		},
 	})
@@ -211,6 +213,10 @@ func (b *scriptBench) arrived(ts *testscript.TestScript, args []string) {
 func (b *scriptBench) publish(ts *testscript.TestScript, args []string) {
 	b.until(ts, "a subscriber of "+args[0], func() bool { return len(b.server.Topics.Subscribers(args[0]).Subscriptions) > 0 })
 	ts.Check(b.server.Publish(args[0], []byte(args[1]), false, 1))
+}
+
+func (b *scriptBench) waitFor(ts *testscript.TestScript, args []string) {
+	b.until(ts, args[0], func() bool { _, err := os.Stat(ts.MkAbs(args[0])); return err == nil })
 }
 
 func (b *scriptBench) until(ts *testscript.TestScript, what string, ok func() bool) {
