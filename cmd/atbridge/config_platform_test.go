@@ -105,7 +105,7 @@ func TestNeeds(t *testing.T) {
 }
 
 // The examples are sound as they stand.
-func TestExamples(t *testing.T) {
+func TestExampleFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/examples/*.yaml")
 	if err != nil || len(files) < 9 {
 		t.Fatal(files, err)
