@@ -211,7 +211,7 @@ func TestOutboxCountsWhatIsDamaged(t *testing.T) {
 
 // TestOutboxDamageWhileOpen: the bytes change under us.
 func TestOutboxDamageWhileOpen(t *testing.T) {
-	dir, files := filledLog(t, 3, 1<<20)
+	dir, files := filledLog(t, 1500, 4<<20) // several segments
 	o := openOutbox(t, OutboxConfig{Dir: dir, MaxBytes: 1 << 20})
 	log, err := os.ReadFile(files[0])
 	must(t, err)
@@ -226,10 +226,10 @@ func TestOutboxDamageWhileOpen(t *testing.T) {
 	if _, err := o.journal.readIndex(2); err == nil {
 		t.Error("raft-wal can still read message 1: this test has missed")
 	}
-	if got := next(t, o); !strings.HasPrefix(string(got.Message().Payload), "1") {
+	if got := next(t, o); string(got.Message().Payload) != fmt.Sprintf("%-80d", 1) {
 		t.Errorf("handed out %.10q, want 1, which is intact", got.Message().Payload)
 	}
-	if s := o.Stats(); s.Damaged != 1 || s.Messages != 2 {
+	if s := o.Stats(); s.Damaged != 1 || s.Messages != 1499 {
 		t.Errorf("%+v", s)
 	}
 	closeOutbox(t, o)
