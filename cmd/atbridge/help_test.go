@@ -56,7 +56,7 @@ func TestExamples(t *testing.T) {
 		if !cmd.HasParent() || cmd.Name() == "help" || cmd.Name() == "completion" || cmd.Parent().Name() == "completion" {
 			return // cobra's own
 		}
-		if !strings.Contains(cmd.Example, "atbridge "+cmd.Name()) {
+		if !strings.Contains(cmd.Example, cmd.CommandPath()) {
 			t.Errorf("%s has no example of itself", cmd.CommandPath())
 		}
 		for line := range strings.Lines(cmd.Example + "\n" + cmd.Long) {

@@ -14,8 +14,9 @@ import (
 
 func newProvisionCmd(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "provision --config FILE",
-		Short: "Register the device with the cloud and store what it answers",
+		Use:     "provision --config FILE",
+		Example: "  atbridge provision --config atbridge.yaml",
+		Short:   "Register the device with the cloud and store what it answers",
 		Long: `Register the device with the cloud by its product's secret and store what it answers, in queue.dir, for this user alone.
 It goes over the modem, where one is configured. run does the same at its first start. A device that is registered is not
 registered again; the product's secret can then be removed from the configuration.`,

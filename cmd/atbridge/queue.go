@@ -24,8 +24,9 @@ import (
 
 func newQueueCmd(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "queue list|show ID|drop ID|export",
-		Short: "Look at the messages on disk, those set aside too, and drop some",
+		Use:     "queue list|show ID|drop ID|export",
+		Example: "  atbridge queue list",
+		Short:   "Look at the messages on disk, those set aside too, and drop some",
 		Long: `Look at the messages on disk, those set aside too, and drop some.
 
 Where a daemon holds the queue it is asked; otherwise the directory itself is opened, and only by its owner.`,
@@ -61,7 +62,7 @@ func newQueueShow(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "show [--raw|--json] ID",
 		Short:   "One message with its payload",
-		Example: "  atbridge queue show --raw 4711 >payload.bin",
+		Example: "  atbridge queue show --raw 4711 > payload.bin",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := messageID(args[0])
@@ -88,9 +89,10 @@ func newQueueShow(g *globals) *cobra.Command {
 
 func newQueueDrop(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "drop ID...",
-		Short: "Give messages up; nothing brings them back",
-		Args:  cobra.MinimumNArgs(1),
+		Use:     "drop ID...",
+		Example: "  atbridge queue drop 4711",
+		Short:   "Give messages up; nothing brings them back",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var ids []uint64
 			for _, arg := range args {
@@ -116,7 +118,7 @@ func newQueueExport(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:     "export",
 		Short:   "Every message as a line of JSON, its payload in base64",
-		Example: "  atbridge queue export >backup.jsonl",
+		Example: "  atbridge queue export > backup.jsonl",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.withQueue(cmd, func(q queue) error {
