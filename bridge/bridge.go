@@ -83,6 +83,7 @@ type Bridge struct {
 	backoff  backoff
 	ladder   ladder
 	onlineAt time.Time // when the last session began; zero: none since the last failure. Only the supervisor touches it
+	before   uint64    // what had been delivered then; only the supervisor touches it
 	paths    paths     // only the supervisor touches it
 	lastPath string    // of the session before; only the supervisor touches it
 	silent   bool      // nothing has answered on the port; only the supervisor touches it

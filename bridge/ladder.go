@@ -56,7 +56,8 @@ type ladder struct {
 	spent  []time.Time // restarts and resets of the last hour
 }
 
-// stood begins at the bottom again: a session has stood for long enough to be called sound.
+// stood begins at the bottom again: what was done has helped. A module that works for a moment after every reset is left to
+// the budget.
 func (l *ladder) stood() { l.tries, l.at, l.climbs, l.until = 0, retry, 0, time.Time{} }
 
 // next returns what to try after an attempt has failed.

@@ -58,7 +58,7 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 		b.switches.Add(1)
 	}
 	b.lastPath = w.path
-	b.onlineAt = time.Now()
+	b.onlineAt, b.before = time.Now(), b.upDelivered.Load()
 	b.backoff.stood(b.onlineAt)
 	err = b.rivals.ended(b.serve(ctx, s, w, target), time.Since(b.onlineAt), b.Status().Cloud.ClientID)
 	if err == nil && ctx.Err() == nil {

@@ -37,8 +37,8 @@ func (b *Bridge) supervise(ctx context.Context) error {
 // climb decides what to do about a failure, says so, and counts it.
 func (b *Bridge) climb(how reach, why error) rung {
 	now := time.Now()
-	if !b.onlineAt.IsZero() && now.Sub(b.onlineAt) >= stable {
-		b.ladder.stood()
+	if !b.onlineAt.IsZero() && (now.Sub(b.onlineAt) >= stable || b.upDelivered.Load() > b.before) {
+		b.ladder.stood() // whatever was done has helped
 	}
 	b.onlineAt = time.Time{}
 	step := b.ladder.next(how, now)
