@@ -58,7 +58,7 @@ func (l *Local) publish(cl *mqtt.Client, pk packets.Packet) {
 	o, taken, err := offer(hold, l.cfg, l.accept, messageOf(pk))
 	switch {
 	case err != nil && pk.FixedHeader.Qos == 0:
-		l.cfg.Log.Warn("local: a message of QoS 0 was dropped", "client", cl.ID, "topic", pk.TopicName, "error", err)
+		l.cfg.Log.Debug("local: a message of QoS 0 was dropped", "client", cl.ID, "topic", pk.TopicName, "error", err)
 		return
 	case err != nil:
 		l.refuse(cl, pk, err)

@@ -75,6 +75,8 @@
 // # What a native session cannot promise
 //
 // The module acknowledges a message from the broker before the host has read it from the UART. A host that dies in
-// between loses it, and nothing on the host can prevent that. Upwards nothing is lost: a message counts as delivered
+// between loses it, and nothing on the host can prevent that. The buffers that some modules keep until they are read would
+// exchange that gap for a worse one: an EC600 holds 5 messages and drops the sixth, an Air724UG 4 and overwrites the oldest,
+// so a burst would lose messages while all is well. Path tcp has no such gap. Upwards nothing is lost: a message counts as delivered
 // only when the module has reported the broker's acknowledgement with the message's own packet identifier.
 package modems
