@@ -109,6 +109,9 @@ func TestResetCommand(t *testing.T) {
 		s, err := r.status()
 		return err == nil && s.Counters.UpDelivered == 1 && s.Recovery["reset"].Times == 1
 	})
+	if _, out, _ := shell(t, "status", "--config", r.file); !strings.Contains(out, "reset 1× (") {
+		t.Errorf("status says nothing of the reset:\n%s", out)
+	}
 	r.stop()
 }
 

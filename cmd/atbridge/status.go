@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -95,7 +97,19 @@ func printStatus(w io.Writer, s bridge.Status, asJSON, again bool) error {
 	if l := s.Line; l.Commands > 0 {
 		row("line", "%d commands, %d timeouts, %d stale answers, %d unexpected lines", l.Commands, l.Timeouts, l.StaleAnswers, l.UnexpectedLines)
 	}
+	row("recovery", "%s", climbed(s.Recovery))
 	return t.Flush()
+}
+
+// climbed says which rungs of the recovery ladder were taken; empty: none was.
+func climbed(rungs map[string]bridge.RungStatus) string {
+	var taken []string
+	for _, name := range slices.Sorted(maps.Keys(rungs)) {
+		if r := rungs[name]; r.Times > 0 {
+			taken = append(taken, fmt.Sprintf("%s %d× (%v)", name, r.Times, time.Duration(r.Seconds*float64(time.Second)).Round(100*time.Millisecond)))
+		}
+	}
+	return strings.Join(taken, ", ")
 }
 
 func describe(n bridge.NetworkStatus) string {
