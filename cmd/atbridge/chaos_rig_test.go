@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -46,6 +48,7 @@ func newCloudBroker(t *testing.T) *cloudBroker {
 func (b *cloudBroker) start() {
 	b.t.Helper()
 	b.cmd = exec.Command(program(b.t, "mosquitto"), "-c", b.conf)
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test be killed
 	if err := b.cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}

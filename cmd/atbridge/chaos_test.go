@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -140,14 +142,18 @@ func (c *chaos) strike(f calamity) {
 	c.waitFor(calm, func() bool { return false }) // but for a daemon that ends
 }
 
-// settle stops making messages, and waits until all that was acknowledged has arrived.
+// settle stops making messages, and waits until the daemon says that it has delivered all, and a moment longer.
 func (c *chaos) settle(finish func(time.Duration) bool) {
 	c.t.Helper()
 	if !finish(time.Minute) {
 		c.t.Error("a publisher does not get its acknowledgements")
 	}
-	c.waitFor(mended, func() bool { return len(c.up.lost(c.up.acked)) == 0 })
-	c.waitFor(3*time.Second, func() bool { return len(c.down.lost(c.down.taken)) == 0 })
+	empty := func() bool {
+		s, err := c.status()
+		return err == nil && s.Queue.Messages == 0
+	}
+	c.waitFor(mended, empty)
+	c.waitFor(3*time.Second, func() bool { return len(c.up.lost(c.up.acked))+len(c.down.lost(c.down.taken)) == 0 })
 }
 
 func (c *chaos) judge() {
