@@ -1,11 +1,9 @@
 package main
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,36 +110,5 @@ func TestResetCommand(t *testing.T) {
 	if _, out, _ := shell(t, "status", "--config", r.file); !strings.Contains(out, "reset 1× (") {
 		t.Errorf("status says nothing of the reset:\n%s", out)
 	}
-	r.stop()
-}
-
-// systemd hears that the bridge gets on, idle or not, at the pace that it has asked for.
-func TestWatchdog(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 115200, RTT: 20 * time.Millisecond})
-	name := filepath.Join(r.dir, "notify")
-	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	var fed atomic.Int64
-	go func() {
-		b := make([]byte, 4096)
-		for {
-			n, err := socket.Read(b)
-			if err != nil {
-				return
-			}
-			if string(b[:n]) == "WATCHDOG=1" {
-				fed.Add(1)
-			}
-		}
-	}()
-	r.env = []string{"NOTIFY_SOCKET=" + name, "WATCHDOG_USEC=4000000"}
-	r.start()
-	r.online()
-	before := fed.Load()
-	eventually(t, "an idle bridge to feed the watchdog", 20*time.Second, func() bool { return fed.Load() >= before+5 })
 	r.stop()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -12,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/atbridge/atbridge/bridge"
@@ -55,6 +55,19 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	cfg.Prepare = func(ctx context.Context, o bridge.Outside) error { return in.prepare(ctx, current.Load(), o) }
 	cfg.Target = func(id modems.Identity) (bridge.Target, error) { return in.target(current.Load(), id) }
 	cfg.Outgoing, cfg.Incoming = in.conventions.outgoing, in.conventions.incoming
+	manager := newServiceManager(log)
+	cfg.Changed, cfg.Progress, cfg.Alive = manager.changed, manager.progress, manager.every()
+	inHouse := cfg.Modem == nil || cfg.Path == "host"
+	if !inHouse {
+		open := cfg.Modem.Open
+		cfg.Modem.Open = func(ctx context.Context) (io.ReadWriteCloser, string, error) {
+			port, urcPort, err := open(ctx)
+			if err == nil {
+				manager.started()
+			}
+			return port, urcPort, err
+		}
+	}
 	b, err := bridge.New(cfg)
 	if err != nil {
 		return withCode(exitUsage, err)
@@ -67,7 +80,9 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	}
 	defer door.Close()
 	log.Info("started", "version", versionLine(), "local", b.LocalAddr(), "queue", c.Queue.Dir)
-	notify(log, daemon.SdNotifyReady)
+	if inHouse { // no port is waited for
+		manager.started()
+	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -85,7 +100,7 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	}()
 	stop := context.AfterFunc(ctx, func() {
 		log.Info("stopping")
-		notify(log, daemon.SdNotifyStopping)
+		manager.stopping()
 	})
 	defer stop()
 	return b.Run(ctx)
@@ -110,32 +125,6 @@ func (g *globals) reload(b *bridge.Bridge, current *atomic.Pointer[Config], log 
 	log.Info("reread the routes and the log level; everything else needs a restart")
 }
 
-// notify tells systemd; elsewhere it does nothing.
-func notify(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("telling systemd", "state", state, "why", err)
-	}
-}
-
-// watchdog returns what is to be told of progress, and how often at least, where systemd wants to hear of it
-// (WatchdogSec=). Nothing else feeds it: where the bridge does not get on, systemd starts it anew.
-func watchdog(log *slog.Logger) (progress func(), every time.Duration) {
-	limit, err := daemon.SdWatchdogEnabled(false)
-	if err != nil {
-		log.Warn("systemd's watchdog cannot be fed", "why", err)
-	}
-	if err != nil || limit == 0 {
-		return nil, 0
-	}
-	var last atomic.Int64
-	return func() {
-		now := time.Now().UnixNano()
-		if before := last.Load(); time.Duration(now-before) >= limit/8 && last.CompareAndSwap(before, now) {
-			notify(log, daemon.SdNotifyWatchdog)
-		}
-	}, limit / 4
-}
-
 // bridgeConfig makes of the configuration what package bridge wants.
 func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, error) {
 	up, err := c.upRoutes()
@@ -156,10 +145,8 @@ func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, erro
 			Dir: c.Queue.Dir, MaxBytes: int64(c.Queue.MaxBytes), MaxMessages: c.Queue.MaxMessages,
 			DropOldest: c.Queue.Full == "drop-oldest", Sync: time.Duration(c.Queue.Sync), MaxAge: time.Duration(c.Queue.MaxAge), Log: log,
 		},
-		Log:     log,
-		Changed: func(s bridge.State, reason string) { notify(log, "STATUS="+strings.TrimSpace(string(s)+" "+reason)) },
+		Log: log,
 	}
-	cfg.Progress, cfg.Alive = watchdog(log)
 	if m := c.Modem; m != nil {
 		way := newLine(m, log)
 		cfg.Modem = &bridge.ModemConfig{
