@@ -4,7 +4,8 @@
 #
 #   sudo scripts/package-test.sh
 #
-# Needs root, debootstrap, mosquitto and mosquitto-clients. MIRROR and SUITE choose another Debian.
+# Needs root, debootstrap, mosquitto and mosquitto-clients. MIRROR and SUITE choose another Debian. Exit code 3: no Debian
+# could be fetched, so that nothing is known of the packages but that they are made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MIRROR=${MIRROR:-http://deb.debian.org/debian} SUITE=${SUITE:-bookworm}
@@ -68,7 +69,11 @@ done
 arch=$(dpkg --print-architecture)
 
 step "a Debian $SUITE of its own"
-debootstrap --variant=minbase "$SUITE" "$root" "$MIRROR" >"$scratch/debootstrap.log" 2>&1 || { tail "$scratch/debootstrap.log" >&2; fail "debootstrap failed"; }
+debootstrap --variant=minbase "$SUITE" "$root" "$MIRROR" >"$scratch/debootstrap.log" 2>&1 || {
+	tail "$scratch/debootstrap.log" >&2
+	echo "package-test.sh: no Debian could be made from $MIRROR; is it reachable?" >&2
+	exit 3
+}
 cp "$scratch/one/atbridge_0.0.1_$arch.deb" "$scratch/next/atbridge_0.0.2_$arch.deb" "$root/"
 
 step "install"
