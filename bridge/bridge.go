@@ -216,26 +216,45 @@ func (b *Bridge) Modem() (*modems.Modem, error) {
 // ErrNoModem: no modem is attached at the moment.
 var ErrNoModem = errors.New("no modem is attached")
 
-// markAttached notes on the disk that a modem is attached. If the note is there at the next start, this process was
-// killed, perhaps between a prompt and its payload.
-func (b *Bridge) markAttached() (killed bool, err error) {
-	_, err = os.Stat(b.attached)
-	switch {
-	case err == nil:
-		return true, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return false, fmt.Errorf("looking for %s: %w", b.attached, err)
+// markAttached notes on the disk that a modem is attached. If the note is there already, this process was killed or has
+// lost the line, perhaps between a prompt and its payload; waits: the modem may wait for that payload for ever.
+func (b *Bridge) markAttached() (before, waits bool, err error) {
+	for _, name := range []string{b.attached, b.attachedWaits()} {
+		_, err := os.Stat(name)
+		if err == nil {
+			return true, name != b.attached, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return false, false, fmt.Errorf("looking for %s: %w", name, err)
+		}
 	}
 	if err := os.WriteFile(b.attached, nil, 0o600); err != nil {
-		return false, fmt.Errorf("noting that the modem is attached: %w", err)
+		return false, false, fmt.Errorf("noting that the modem is attached: %w", err)
 	}
-	return false, nil
+	return false, false, nil
+}
+
+// attachedWaits is the name of that note where the modem does not leave its data state by itself.
+func (b *Bridge) attachedWaits() string { return b.attached + "-waits" }
+
+// markWaits notes whether m leaves its data state by itself. A new name needs no room on a full disk.
+func (b *Bridge) markWaits(m *modems.Modem) error {
+	from, to := b.attached, b.attachedWaits()
+	if m.LeavesDataState() {
+		from, to = to, from
+	}
+	if err := os.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("noting how the modem waits for data: %w", err)
+	}
+	return nil
 }
 
 // markReleased takes the note back.
 func (b *Bridge) markReleased() error {
-	if err := os.Remove(b.attached); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("noting that the modem was let go: %w", err)
+	for _, name := range []string{b.attached, b.attachedWaits()} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("noting that the modem was let go: %w", err)
+		}
 	}
 	return nil
 }

@@ -70,10 +70,7 @@ func (l *ladder) next(how reach, now time.Time) rung {
 		return retry
 	}
 	for r := l.at + 1; r < giveUp; r++ {
-		if l.can(r, how, now) {
-			if r >= restart {
-				l.spent = append(l.spent, now)
-			}
+		if l.take(r, how, now) {
 			l.at, l.tries = r, 0
 			return r
 		}
@@ -87,15 +84,24 @@ func (l *ladder) next(how reach, now time.Time) rung {
 	return giveUp
 }
 
-// can reports whether r may be taken and could mend anything.
-func (l *ladder) can(r rung, how reach, now time.Time) bool {
+// take reports whether r may be taken and could mend anything, and pays for it.
+func (l *ladder) take(r rung, how reach, now time.Time) bool {
 	if r < reset && how < noResult || r == reset && !l.hasReset {
 		return false
 	}
+	return r == pdp || l.spend(now)
+}
+
+// spend takes one restart or reset from the budget, if there is one left.
+func (l *ladder) spend(now time.Time) bool {
 	for len(l.spent) > 0 && now.Sub(l.spent[0]) >= time.Hour {
 		l.spent = l.spent[1:]
 	}
-	return r == pdp || len(l.spent) < l.perHour
+	if len(l.spent) >= l.perHour {
+		return false
+	}
+	l.spent = append(l.spent, now)
+	return true
 }
 
 // reachOf says what the end of a session, or of the way to one, tells of the modem.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -153,5 +154,80 @@ func TestProgressEnds(t *testing.T) {
 	<-quiet.C
 	if n := progress.Load(); n != at {
 		t.Errorf("progress %d times while the supervisor hung", n-at)
+	}
+}
+
+// A module that has booted out of the blue has forgotten how it was set up: it is attached anew, and nothing more is done
+// to it. The payloads would end commands that are echoed.
+func TestReboots(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ model, path string }{{"ec600", "native"}, {"ec600", "tcp"}, {"air724ug", "tcp"}, {"nt35e", "native"}} {
+		t.Run(tc.model+" "+tc.path, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t)
+			var module *modemsim.Sim
+			b := overModem(t, modemsim.Config{Model: tc.model, Baud: 115200, RTT: 20 * time.Millisecond, Latency: "sheet"}, time.Minute, c, resets,
+				func(cfg *Config, s *modemsim.Sim) { cfg.Path, module = tc.path, s })
+			b.running(t)
+			until(t, "a session", 60*time.Second, func() bool { return b.Status().State == Online })
+			b.offer(t, 0, 1, "x")
+			until(t, "its way", 20*time.Second, func() bool { return len(c.all()) > 0 })
+			module.Reset()
+			sent := b.offer(t, 1, 40, "\r\nERROR\r\n")
+			until(t, "the messages", 60*time.Second, func() bool {
+				seen := map[string]bool{}
+				for _, p := range c.all() {
+					seen[p] = true
+				}
+				return seen[sent[len(sent)-1]] && len(seen) == 1+len(sent)
+			})
+			s := b.Status()
+			if r := s.Recovery; r["retry"].Times == 0 || r["pdp"].Times+r["restart"].Times+r["reset"].Times > 0 {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// After a run that was killed, a modem that does not leave its data state by itself is reset before a byte is written to
+// it; without a reset line, or a budget for it, it is listened to.
+func TestResetAfterKill(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		note    string
+		perHour int
+		first   string
+	}{
+		"waits for data":        {"attached-waits", 1, "reset"},
+		"waits, but no budget":  {"attached-waits", 0, "open"},
+		"leaves its data state": {"attached", 1, "open"},
+		"was let go, in order":  {"", 1, "open"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			done := make(chan string, 100)
+			b := overModem(t, modemsim.Config{Model: "nt35e", Baud: 115200, RTT: 20 * time.Millisecond}, time.Minute, newCloud(t), func(cfg *Config, s *modemsim.Sim) {
+				if tc.note != "" {
+					if err := os.MkdirAll(cfg.Queue.Dir, 0o700); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.WriteFile(filepath.Join(cfg.Queue.Dir, tc.note), nil, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				cfg.Modem.MaxResetsPerHour = tc.perHour
+				cfg.Modem.Reset = func(context.Context) error { done <- "reset"; s.Reset(); return nil }
+				open := cfg.Modem.Open
+				cfg.Modem.Open = func(ctx context.Context) (io.ReadWriteCloser, string, error) { done <- "open"; return open(ctx) }
+			})
+			b.running(t)
+			if got := <-done; got != tc.first {
+				t.Errorf("first: %s", got)
+			}
+			until(t, "a session", 60*time.Second, func() bool { return b.Status().State == Online })
+			if _, err := os.Stat(filepath.Join(b.cfg.Queue.Dir, "attached-waits")); err != nil {
+				t.Errorf("an NT35E is not known to leave its data state: %v", err)
+			}
+		})
 	}
 }

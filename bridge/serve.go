@@ -57,6 +57,11 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 	if b.sessions.Add(1) > 1 && b.lastPath != w.path {
 		b.switches.Add(1)
 	}
+	if m, err := b.Modem(); err == nil { // else there is none on this path
+		if err := b.markWaits(m); err != nil {
+			return errors.Join(err, s.Close(ctx))
+		}
+	}
 	b.lastPath = w.path
 	b.onlineAt, b.before = time.Now(), b.upDelivered.Load()
 	b.backoff.stood(b.onlineAt)

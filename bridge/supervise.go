@@ -73,6 +73,26 @@ func (b *Bridge) rest(ctx context.Context, why error) {
 	}
 }
 
+// freed resets a modem that may still wait for the payload of a run that was killed, where there is a way to: the next
+// command would end in that payload, and be published.
+func (b *Bridge) freed(ctx context.Context) bool {
+	pull := b.cfg.Modem.Reset
+	if pull == nil || !b.ladder.spend(time.Now()) {
+		return false
+	}
+	b.log.Warn("resetting the modem: the last run was killed, or lost the line, perhaps while the modem waited for data")
+	b.mu.Lock()
+	b.recovery.begin(reset, time.Now())
+	b.mu.Unlock()
+	err := pull(ctx)
+	if err != nil && ctx.Err() == nil {
+		b.log.Warn("the modem could not be reset; it is listened to instead", "why", err)
+	}
+	return err == nil
+}
+
+var errRebooted = errors.New("the modem has rebooted")
+
 // pullReset uses the reset line. The port is closed: it may belong to the line.
 func (b *Bridge) pullReset(ctx context.Context) {
 	err := b.cfg.Modem.Reset(ctx)
@@ -103,7 +123,10 @@ func (b *Bridge) cycle(ctx context.Context) (rung, error) {
 		return b.climb(how, err), err
 	}
 	b.setModem(m)
-	step, err := b.attachedTo(ctx, m)
+	step := retry
+	if err = b.markWaits(m); err == nil {
+		step, err = b.attachedTo(ctx, m)
+	}
 	lost := m.Err()
 	b.setModem(nil)
 	if errClose := m.Close(); errClose != nil {
@@ -125,9 +148,12 @@ func (b *Bridge) cycle(ctx context.Context) (rung, error) {
 
 // attach opens the port and finds the modem on it, or says how far it came.
 func (b *Bridge) attach(ctx context.Context) (*modems.Modem, reach, error) {
-	killed, err := b.markAttached()
+	killed, waits, err := b.markAttached()
 	if err != nil {
 		return nil, noPort, err
+	}
+	if waits && b.freed(ctx) {
+		killed = false
 	}
 	port, urcPort, err := b.cfg.Modem.Open(ctx)
 	if err != nil {
@@ -162,14 +188,21 @@ func (b *Bridge) attachedTo(ctx context.Context, m *modems.Modem) (rung, error) 
 	b.log.Info("modem attached", "port", b.cfg.Modem.Port, "driver", m.Driver(), "model", id.Model, "revision", id.Revision)
 	b.paths.unfit = nil // it may be another module, or other firmware
 	for {
-		err := m.Online(ctx)
+		err, other := m.Online(ctx), false
 		if err == nil {
-			var other bool
-			if other, err = b.overModem(ctx, m); other {
-				continue
-			}
+			other, err = b.overModem(ctx, m)
 		}
-		if ctx.Err() != nil || m.Err() != nil || errors.Is(err, modems.ErrUnsupported) {
+		switch {
+		case ctx.Err() != nil || m.Err() != nil:
+			return retry, err
+		case m.Rebooted():
+			if err == nil {
+				err = errRebooted
+			}
+			return b.climb(noFault, err), err
+		case other:
+			continue
+		case errors.Is(err, modems.ErrUnsupported):
 			return retry, err
 		}
 		switch step := b.climb(reachOf(err), err); step {

@@ -154,7 +154,7 @@ func (s *lierdaSession) configure(ctx context.Context, cfg MQTTConfig) error {
 			return err
 		}
 	}
-	if err := m.engine.Use(ctx, lierdaGrammar(counted)); err != nil {
+	if err := m.use(ctx, lierdaGrammar(counted)); err != nil {
 		return err
 	}
 	return s.configureClient(ctx, cfg)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/atbridge/atbridge/atcmd"
@@ -79,6 +80,9 @@ type Modem struct {
 
 	sockets map[int]bool // in use
 
+	booted     atomic.Bool // since it was attached
+	leavesData atomic.Bool // the grammar in use has an edit timeout
+
 	early     []atcmd.Line // messages of a session of an earlier run
 	stopEarly func()
 }
@@ -103,6 +107,7 @@ func Attach(ctx context.Context, port io.ReadWriteCloser, o Options) (*Modem, er
 		m.Close()
 		return nil, err
 	}
+	m.router.on(func(atcmd.Line) { m.booted.Store(true) }, m.bootSigns()...)
 	return m, nil
 }
 

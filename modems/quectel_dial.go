@@ -80,7 +80,7 @@ func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Se
 			return nil, fmt.Errorf("configuring TLS: %w", err)
 		}
 	}
-	if err := m.engine.Use(ctx, grammar); err != nil {
+	if err := m.use(ctx, grammar); err != nil {
 		return nil, err
 	}
 	publish, err := quectelPublish(ctx, m)

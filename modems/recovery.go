@@ -58,17 +58,13 @@ func deactivate27007(ctx context.Context, m *Modem) error {
 
 // Restart lets the module boot, and returns when it says that it does. It must be attached anew afterwards.
 func (m *Modem) Restart(ctx context.Context) error {
-	signs := m.driver.Grammar.Reboot
-	if banner := m.driver.Grammar.Banner; banner != "" {
-		signs = append([]string{banner}, signs...)
-	}
 	booting := make(chan struct{}, 1)
 	stop := m.router.on(func(atcmd.Line) {
 		select {
 		case booting <- struct{}{}:
 		default:
 		}
-	}, signs...)
+	}, m.bootSigns()...)
 	defer stop()
 	commands := m.driver.Restart
 	if commands == nil {
@@ -93,4 +89,29 @@ func (m *Modem) Restart(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return errors.New("the modem refuses to restart")
+}
+
+// bootSigns are how the lines begin that tell of a start, or that the module goes down.
+func (m *Modem) bootSigns() []string {
+	signs := m.driver.Grammar.Reboot
+	if banner := m.driver.Grammar.Banner; banner != "" {
+		signs = append([]string{banner}, signs...)
+	}
+	return signs
+}
+
+// Rebooted reports whether the module has started anew since it was attached: then it has forgotten how it was set up, and
+// must be attached again.
+func (m *Modem) Rebooted() bool { return m.booted.Load() }
+
+// LeavesDataState reports whether the module is known to stop waiting for a payload by itself. Where it does not, what is
+// written after a host that died between a prompt and its payload becomes part of that payload.
+func (m *Modem) LeavesDataState() bool { return m.leavesData.Load() }
+
+func (m *Modem) use(ctx context.Context, g atcmd.Grammar) error {
+	err := m.engine.Use(ctx, g)
+	if err == nil {
+		m.leavesData.Store(g.EditTimeout > 0)
+	}
+	return err
 }

@@ -40,7 +40,7 @@ func (m *Modem) start(ctx context.Context) error {
 		}
 	}
 	m.driver = d
-	if err := m.engine.Use(ctx, d.Grammar); err != nil {
+	if err := m.use(ctx, d.Grammar); err != nil {
 		return err
 	}
 	for _, c := range d.Setup {
