@@ -25,7 +25,7 @@ var calamities = []calamity{
 	{name: "daemon stopped", lasts: 2 * time.Second, begin: func(c *chaos) { c.stop() }, end: (*chaos).startDaemon},
 	{name: "cloud restarted", lasts: 3 * time.Second, begin: func(c *chaos) { c.broker.stop(unix.SIGTERM) }, end: func(c *chaos) { c.broker.start() }},
 	{name: "cloud killed", short: "native tcp", lasts: time.Second, lose: true, begin: func(c *chaos) { c.broker.stop(unix.SIGKILL) }, end: func(c *chaos) { c.broker.start() }},
-	{name: "module reboots", short: "native", lose: true, begin: func(c *chaos) { c.sim.Reset() }},
+	{name: "module reboots", short: "native tcp", lose: true, begin: func(c *chaos) { c.sim.Reset() }},
 	{name: "module hangs", lose: true, only: (*chaos).hasLadder, begin: func(c *chaos) { c.sim.Wedge() }},
 	{name: "MQTT stack hangs", lose: true, only: func(c *chaos) bool { return c.kind.path == "native" && c.hasLadder() }, begin: func(c *chaos) {
 		if err := c.sim.WedgeMQTT(); err != nil {
