@@ -35,6 +35,11 @@ type Options struct {
 	// much comes at once. Else the module pushes it.
 	PullSockets bool
 
+	// Baud is the rate that the module is to be left at, and BaudUp, if not 0, the one to run at in between. RTSCTS asks for
+	// flow control. Both need a port that can do it.
+	Baud, BaudUp int
+	RTSCTS       bool
+
 	RegisterTimeout time.Duration // how long to wait for the network; zero: 90 s
 
 	Tap      atcmd.Tap
@@ -65,6 +70,7 @@ type Modem struct {
 	engine *atcmd.Engine
 	router router
 	taps   taps
+	port   io.ReadWriteCloser // the engine's; for its settings alone
 	driver *Driver
 	opts   Options
 	log    *slog.Logger
@@ -75,6 +81,8 @@ type Modem struct {
 	mu      sync.Mutex
 	id      Identity
 	network Network
+
+	base int // the rate to go back to; 0: it was not raised
 
 	stored map[string]bool // certificates that this Modem has written into the module; only DialMQTT touches it
 
@@ -98,7 +106,7 @@ func Attach(ctx context.Context, port io.ReadWriteCloser, o Options) (*Modem, er
 	if o.RegisterTimeout == 0 {
 		o.RegisterTimeout = registerTimeout
 	}
-	m := &Modem{opts: o, log: o.Log, stored: map[string]bool{}, sockets: map[int]bool{}}
+	m := &Modem{opts: o, port: port, log: o.Log, stored: map[string]bool{}, sockets: map[int]bool{}}
 	m.taps.add(o.Tap)
 	m.engine = atcmd.New(port, atcmd.WithGrammar(union()), atcmd.WithTap(m.taps.tell))
 	m.keepEarly()
@@ -185,5 +193,8 @@ func (m *Modem) Done() <-chan struct{} { return m.engine.Done() }
 // Err is why the line ended; nil while it stands.
 func (m *Modem) Err() error { return m.engine.Err() }
 
-// Close closes the port. The module keeps its state.
-func (m *Modem) Close() error { return m.engine.Close() }
+// Close closes the port. The module keeps its state, but for a raised baud rate.
+func (m *Modem) Close() error {
+	m.lower()
+	return m.engine.Close()
+}

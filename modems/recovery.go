@@ -66,6 +66,7 @@ func (m *Modem) Restart(ctx context.Context) error {
 		}
 	}, m.bootSigns()...)
 	defer stop()
+	m.base = 0 // it boots at its own rate
 	commands := m.driver.Restart
 	if commands == nil {
 		commands = []string{"+CFUN=1,1"} // 27.007 8.2

@@ -49,9 +49,11 @@ func (m *Modem) start(ctx context.Context) error {
 		}
 	}
 	if d.Attach != nil {
-		return d.Attach(ctx, m)
+		if err := d.Attach(ctx, m); err != nil {
+			return err
+		}
 	}
-	return nil
+	return m.tune(ctx)
 }
 
 // listen keeps still until the modem must have left a data state that the last host left it in.

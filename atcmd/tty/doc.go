@@ -10,6 +10,7 @@
 //
 // Reading and writing go through a descriptor of our own on the same node, opened before the library's, with the
 // runtime's poller behind it: deadlines work, Close wakes who waits, and no thread is spent on a silent port.
+// It knows no RTS/CTS, and keeps the setting that SetRTSCTS makes through this descriptor.
 //
 // A missing port, a busy one and one without permission are told apart, each with a sentence that says what to do.
 package tty

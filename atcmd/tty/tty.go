@@ -37,6 +37,7 @@ type Port struct {
 	node   *os.File    // holds the flock; all bytes go through it
 
 	writeTimeout time.Duration
+	baud         atomic.Int64
 	closed       atomic.Bool
 }
 
@@ -51,7 +52,9 @@ func Open(device string, baud int) (*Port, error) {
 		node.Close()
 		return nil, openError(device, baud, err)
 	}
-	return &Port{device: device, serial: port, node: node, writeTimeout: WriteTimeout}, nil
+	p := &Port{device: device, serial: port, node: node, writeTimeout: WriteTimeout}
+	p.baud.Store(int64(baud))
+	return p, nil
 }
 
 // openNode opens the device node without waiting for a carrier, and takes the advisory lock on it. The descriptor does
@@ -145,11 +148,15 @@ func (p *Port) Read(b []byte) (int, error) {
 // SetReadDeadline ends a Read that waits at t with os.ErrDeadlineExceeded; the zero time: never.
 func (p *Port) SetReadDeadline(t time.Time) error { return p.node.SetReadDeadline(t) }
 
+// Baud is the rate.
+func (p *Port) Baud() int { return int(p.baud.Load()) }
+
 // SetBaud changes the rate at once; what has not been sent yet may go out at either.
 func (p *Port) SetBaud(baud int) error {
 	if err := p.serial.SetMode(&serial.Mode{BaudRate: baud}); err != nil {
 		return openError(p.device, baud, err)
 	}
+	p.baud.Store(int64(baud))
 	return nil
 }
 

@@ -27,6 +27,8 @@ type Config struct {
 type Modem struct {
 	Port             string `yaml:"port"` // a device, usb:VID:PID, usb:VID:PID:ifNN or auto
 	Baud             Baud   `yaml:"baud"`
+	BaudUp           Baud   `yaml:"baud_up"` // the rate to run at once the modem is attached; 0: modem.baud
+	Flow             string `yaml:"flow" oneof:"none,rtscts"`
 	Driver           string `yaml:"driver"`
 	APN              string `yaml:"apn"` // empty: what the network gives
 	APNUser          string `yaml:"apn_user"`
@@ -134,6 +136,6 @@ func defaultConfig() *Config {
 
 // setDefaults of the sections that exist only where they are named, and of list entries.
 func (m *Modem) setDefaults() {
-	*m = Modem{Port: "auto", Baud: 115200, Driver: "auto", APNAuth: "none", IP: "ipv4", Reset: "none", MaxResetsPerHour: 4}
+	*m = Modem{Port: "auto", Baud: 115200, Flow: "none", Driver: "auto", APNAuth: "none", IP: "ipv4", Reset: "none", MaxResetsPerHour: 4}
 }
 func (r *Route) setDefaults() { *r = Route{QoS: 1, Priority: "normal"} }

@@ -80,6 +80,8 @@ func (c *Config) modemOptions(tap atcmd.Tap, say func(string)) modems.Options {
 		Driver:      m.Driver,
 		PDP:         modems.PDPConfig{APN: m.APN, User: m.APNUser, Password: m.APNPassword.Reveal(), Auth: m.APNAuth, IP: m.IP},
 		PIN:         m.PIN.Reveal(),
+		Baud:        int(m.Baud),
+		RTSCTS:      m.Flow == "rtscts",
 		RefusedPIN:  filepath.Join(c.Queue.Dir, "pin-refused"),
 		Tap:         tap,
 		Progress:    say,
@@ -110,6 +112,9 @@ func (l *line) search(ctx context.Context, port io.ReadWriteCloser, say func(str
 	baud, err := modems.FindBaud(ctx, port.(*tty.Port), int(l.modem.Baud), say)
 	if err != nil {
 		return err
+	}
+	if baud == int(l.modem.BaudUp) { // an earlier run was killed before it could take the rate back
+		return nil
 	}
 	if baud != l.baud {
 		l.log.Warn("the modem answers at another baud rate; set modem.baud to it", "configured", l.modem.Baud, "found", baud)

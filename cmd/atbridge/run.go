@@ -149,12 +149,14 @@ func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, erro
 	}
 	if m := c.Modem; m != nil {
 		way := newLine(m, log)
+		options := c.modemOptions(wireTap(g.stderr, c.Log.Wire), func(text string) { log.Debug(text) })
+		options.BaudUp = int(m.BaudUp) // not worth it for one command of a person's
 		cfg.Modem = &bridge.ModemConfig{
 			Port:    m.Port,
 			Open:    way.open,
 			Search:  way.search,
 			Reset:   m.resetter(),
-			Options: c.modemOptions(wireTap(g.stderr, c.Log.Wire), func(text string) { log.Debug(text) }),
+			Options: options,
 
 			MaxResetsPerHour: m.MaxResetsPerHour,
 		}
