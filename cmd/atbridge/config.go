@@ -37,6 +37,7 @@ type Modem struct {
 	IP               string `yaml:"ip" oneof:"ipv4,ipv6,ipv4v6"`
 	PIN              Secret `yaml:"pin"`
 	Reset            string `yaml:"reset"` // none, dtr, rts, gpio:CHIP/LINE or exec:COMMAND
+	Power            string `yaml:"power"` // none, or gpio:CHIP/LINE: the PWRKEY
 	MaxResetsPerHour int    `yaml:"max_resets_per_hour" min:"0" max:"60"`
 }
 
@@ -136,6 +137,6 @@ func defaultConfig() *Config {
 
 // setDefaults of the sections that exist only where they are named, and of list entries.
 func (m *Modem) setDefaults() {
-	*m = Modem{Port: "auto", Baud: 115200, Flow: "none", Driver: "auto", APNAuth: "none", IP: "ipv4", Reset: "none", MaxResetsPerHour: 4}
+	*m = Modem{Port: "auto", Baud: 115200, Flow: "none", Driver: "auto", APNAuth: "none", IP: "ipv4", Reset: "none", Power: "none", MaxResetsPerHour: 4}
 }
 func (r *Route) setDefaults() { *r = Route{QoS: 1, Priority: "normal"} }

@@ -65,6 +65,7 @@ func drivers() []string { return append([]string{"auto"}, modems.Drivers()...) }
 var (
 	usbPort  = regexp.MustCompile(`^usb:[0-9a-fA-F]{4}:[0-9a-fA-F]{4}(:if[0-9a-fA-F]{2})?$`)
 	resetWay = regexp.MustCompile(`^(none|dtr|rts|gpio:[A-Za-z0-9_.-]+/[0-9]{1,4}|exec:\s*\S.*)$`)
+	powerWay = regexp.MustCompile(`^(none|gpio:[A-Za-z0-9_.-]+/[0-9]{1,4})$`)
 	simPIN   = regexp.MustCompile(`^[0-9]{4,8}$`)
 )
 
@@ -82,6 +83,9 @@ func (k *checker) modem(n need) {
 	k.word("modem.driver", m.Driver, drivers())
 	if !resetWay.MatchString(m.Reset) {
 		k.wrong("modem.reset", "%s is not known; use none, dtr, rts, a line such as gpio:gpiochip0/17, or a command such as exec:/usr/sbin/uhubctl -l 1-1 -a cycle", shown(m.Reset))
+	}
+	if !powerWay.MatchString(m.Power) {
+		k.wrong("modem.power", "%s is not known; use none, or the line of the power key, such as gpio:gpiochip0/18", shown(m.Power))
 	}
 	if m.PIN != "" && !simPIN.MatchString(m.PIN.Reveal()) {
 		k.wrong("modem.pin", "is not a PIN of 4 to 8 digits")

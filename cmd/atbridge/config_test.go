@@ -72,6 +72,7 @@ func TestBadConfig(t *testing.T) {
 		{"apn user without auth", modem("apn_user: u"), "c.yaml:1: modem.apn_user: is never sent while modem.apn_auth is none; use pap or chap"},
 		{"auth without user", modem("apn_auth: pap"), "c.yaml:1: modem.apn_auth: pap needs modem.apn_user"},
 		{"pin", modem("pin: hunter2"), "c.yaml:1: modem.pin: is not a PIN of 4 to 8 digits"},
+		{"power", modem("power: dtr"), "c.yaml:1: modem.power: dtr is not known; use none, or the line of the power key, such as gpio:gpiochip0/18"},
 		{"reset", modem("reset: gpio:17"), "c.yaml:1: modem.reset: gpio:17 is not known; use none, dtr, rts, a line such as gpio:gpiochip0/17, or a command such as exec:/usr/sbin/uhubctl -l 1-1 -a cycle"},
 		{"octal resets", modem("max_resets_per_hour: 04"), "c.yaml:1: modem.max_resets_per_hour: 04 begins with 0, which YAML reads to the base 8; write 4"},
 		{"resets", modem("max_resets_per_hour: many"), "c.yaml:1: modem.max_resets_per_hour: many is not a whole number"},
