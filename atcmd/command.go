@@ -45,7 +45,7 @@ type Command struct {
 	// End overrides the dialect's command line terminator.
 	End string
 
-	// Secret are parts of Line (and of whatever comes back) that are never printed.
+	// Secret are parts of Line and Payload (and of whatever comes back) that are never printed.
 	Secret []string
 
 	// Private hides the answer from the tap, where it may hold a secret that nobody here knows.

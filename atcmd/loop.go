@@ -182,7 +182,7 @@ func (e *Engine) prompted() {
 		e.scan.awaitEcho(r.cmd.Payload)
 	}
 	e.clock.deadline.Reset(r.cmd.timeout())
-	e.write(r.cmd.Payload, nil)
+	e.write(r.cmd.Payload, r.cmd.Secret)
 }
 
 // looksLikeAnswer reports whether payload could be mistaken for the answer to itself. Its echo, if it comes, then is:

@@ -97,7 +97,11 @@ func dialTCP(m *modems.Modem) dialFunc {
 			cfg.Window = tcpWindow
 		}
 		return mqtt.Dial(ctx, func(ctx context.Context) (net.Conn, error) {
-			return m.DialContext(ctx, "tcp", address(cfg))
+			c, err := m.DialContext(ctx, "tcp", address(cfg))
+			if err == nil && cfg.TLS == nil {
+				modems.Hide(c, cfg.Password)
+			}
+			return c, err
 		}, cfg)
 	}
 }

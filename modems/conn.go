@@ -30,7 +30,7 @@ type socket interface {
 	// limit is how many bytes one send takes.
 	limit() int
 	// send returns once the module has taken p, or errFull if it has taken nothing of it and can later.
-	send(ctx context.Context, p []byte) error
+	send(ctx context.Context, p []byte, secrets []string) error
 	// pull takes what waits in the module, where data does not come by itself; nothing: there is none.
 	pull(ctx context.Context) ([]byte, error)
 	// close ends the connection and frees its place in the module. lost: there is nobody left to wait for.
@@ -57,6 +57,7 @@ type conn struct {
 
 	mu       sync.Mutex
 	changed  sync.Cond // any of what follows
+	hidden   string    // see Hide
 	unread   []byte
 	unsent   []byte
 	ended    error // why no more will come: io.EOF, or what failed
@@ -105,7 +106,7 @@ func (c *conn) arrived(p []byte) {
 		c.end(fmt.Errorf("%d bytes have come and nobody reads them", len(c.unread)), true)
 		return
 	}
-	c.unread = append(c.unread, p...)
+	c.unread, c.hidden = append(c.unread, p...), ""
 	c.changed.Broadcast()
 }
 
@@ -275,7 +276,7 @@ func (c *conn) next() []byte {
 func (c *conn) send(p []byte) error {
 	wait := 100 * time.Millisecond
 	for waited := time.Duration(0); ; waited += wait {
-		err := c.socket.send(context.Background(), p)
+		err := c.socket.send(context.Background(), p, c.secretsIn(p))
 		if !errors.Is(err, errFull) {
 			return err
 		}

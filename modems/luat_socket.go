@@ -118,9 +118,10 @@ func (s *luatSocket) open(ctx context.Context, host string, port int) error {
 
 func (*luatSocket) limit() int { return luatSend }
 
-func (s *luatSocket) send(ctx context.Context, p []byte) error {
+func (s *luatSocket) send(ctx context.Context, p []byte, secrets []string) error {
 	c := atcmd.Set("+CIPSEND", s.n, len(p)).WithTimeout(luatSendTime)
 	c.Payload = p
+	c = c.WithSecret(secrets...)
 	c.Final = func(line string) (bool, error) {
 		switch line := luatBare(s.n, line); {
 		case line == "SEND OK", strings.HasPrefix(line, "DATA ACCEPT"):

@@ -244,23 +244,32 @@ func quectelConnect(ctx context.Context, m *Modem, s *quectelSession, cfg MQTTCo
 	defer cancel()
 	select {
 	case l := <-w.found:
-		_, p, err := atcmd.ParseParams(l.Head)
-		if err != nil {
-			return err
-		}
-		code, err := p.Int(2)
-		switch {
-		case p.Text(1) != "0":
-			return errors.New("the broker did not answer CONNECT (+QMTCONN: 0,2)")
-		case err == nil && code != 0:
-			return ConnackError(code)
-		}
-		return nil
+		return quectelConnack(l)
 	case <-s.Done():
-		return s.Err() // +QMTSTAT says more than a missing CONNACK
+		select {
+		case l := <-w.found: // a broker that refuses also hangs up
+			return quectelConnack(l)
+		default:
+			return s.Err() // +QMTSTAT says more than a missing CONNACK
+		}
 	case <-ctx.Done():
 		return fmt.Errorf("the broker did not answer CONNECT: %w", atcmd.ErrTimeout)
 	}
+}
+
+func quectelConnack(l atcmd.Line) error {
+	_, p, err := atcmd.ParseParams(l.Head)
+	if err != nil {
+		return err
+	}
+	code, err := p.Int(2)
+	switch {
+	case p.Text(1) != "0":
+		return errors.New("the broker did not answer CONNECT (+QMTCONN: 0,2)")
+	case err == nil && code != 0:
+		return ConnackError(code)
+	}
+	return nil
 }
 
 // quectelCleanUp ends what an earlier session has left. Unless it must (force), it asks first.

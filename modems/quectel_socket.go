@@ -128,9 +128,10 @@ func (s *quectelSocket) result(ctx context.Context) (int, error) {
 func (*quectelSocket) limit() int { return quectelSend }
 
 // send returns at SEND OK: the module has the bytes. SEND FAIL says that its buffer is full (TCP 2.2.8).
-func (s *quectelSocket) send(ctx context.Context, p []byte) error {
+func (s *quectelSocket) send(ctx context.Context, p []byte, secrets []string) error {
 	c := atcmd.Set("+QISEND", s.id, len(p)).WithTimeout(quectelSendTime)
 	c.Payload = p
+	c = c.WithSecret(secrets...)
 	c.Final = func(line string) (bool, error) {
 		switch line {
 		case "SEND OK":

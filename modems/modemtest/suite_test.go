@@ -269,14 +269,18 @@ func TestCannotDial(t *testing.T) {
 	eachDriver(t, func(t *testing.T, name string) {
 		t.Run("refused CONNACK", func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, name)
+			b := newFastBench(t, name)
 			m := b.attach(modems.Options{})
 			if err := m.Online(b.ctx); err != nil {
 				t.Fatal(err)
 			}
-			_, err := m.DialMQTT(b.ctx, newBroker(t, true).config())
-			if err == nil || !strings.Contains(err.Error(), "the broker refused the connection") {
-				t.Error(err)
+			cfg := newBroker(t, true).config()
+			var err error
+			for range 8 { // the broker's hanging up, which comes behind, must not win
+				_, err = m.DialMQTT(b.ctx, cfg)
+				if err == nil || !strings.Contains(err.Error(), "the broker refused the connection") {
+					t.Error(err)
+				}
 			}
 			excuse(t, name, "return codes of CONNACK")
 			var connack modems.ConnackError
