@@ -142,9 +142,9 @@ func CheckTopic(topic string) error {
 
 // Dial opens a session for one person, the way that path says, to the first broker that answers. Mode auto takes tcp where
 // the module's own stack cannot do it.
-func Dial(ctx context.Context, m *modems.Modem, path string, brokers []modems.MQTTConfig) (s modems.Session, took string, err error) {
+func Dial(ctx context.Context, m *modems.Modem, path string, target Target) (s modems.Session, took string, err error) {
 	var failures []error
-	for _, broker := range brokers {
+	for _, broker := range target.Brokers {
 		switch path {
 		case "host":
 			s, err = dialHost(ctx, broker)
@@ -164,7 +164,7 @@ func Dial(ctx context.Context, m *modems.Modem, path string, brokers []modems.MQ
 		if err == nil {
 			return s, took, nil
 		}
-		failures = append(failures, err)
+		failures = append(failures, target.refused(err))
 		if ctx.Err() != nil {
 			break
 		}

@@ -90,8 +90,7 @@ func renew(ctx context.Context, at time.Time) error {
 
 // refused lets the target say what to look at when the broker has refused the login.
 func (t Target) refused(err error) error {
-	var connack modems.ConnackError
-	if t.Refused != nil && errors.As(err, &connack) {
+	if t.Refused != nil && modems.LoginRefused(err) {
 		return t.Refused(err)
 	}
 	return err

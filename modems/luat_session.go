@@ -68,7 +68,7 @@ func (s *luatSession) connect(ctx context.Context, cfg MQTTConfig) error {
 	case !atcmd.Refused(err):
 		return err
 	}
-	return fmt.Errorf("the broker refused the connection, and the module does not say why (client id, user name, password?): %w", err)
+	return fmt.Errorf("%w: %w", ErrNoReason, err)
 }
 
 // send publishes with AT+MPUBEX, whose data is counted and may hold anything, or with AT+MPUB.

@@ -136,6 +136,14 @@ var (
 	ErrOverrun = errors.New("messages arrive faster than they are taken")
 )
 
+// ErrNoReason: the broker has refused the connection, or ended it, and the module does not say why.
+var ErrNoReason = errors.New("the broker refused the connection, and the module does not say why (client id, user name, password?)")
+
+// LoginRefused reports whether err is that the broker, as far as can be told, does not want this client.
+func LoginRefused(err error) bool {
+	return errors.As(err, new(ConnackError)) || errors.Is(err, ErrNoReason)
+}
+
 // ConnackError is the broker's refusal of the MQTT CONNECT packet: the return code of MQTT 3.1.1, section 3.2.2.3.
 type ConnackError byte
 

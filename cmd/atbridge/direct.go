@@ -86,11 +86,11 @@ func (c *Config) dial(ctx context.Context, m *modems.Modem, id modems.Identity, 
 	}
 	c.asPerson(target.Brokers, d.id)
 	waiting.say("connecting to the broker")
-	s, took, err := bridge.Dial(ctx, m, c.Path.Mode, target.Brokers)
+	s, took, err := bridge.Dial(ctx, m, c.Path.Mode, target)
 	if err != nil {
 		return nil, err
 	}
-	return &ownLink{c: c, m: m, s: s, brokers: target.Brokers, path: took, timeout: d.timeout}, nil
+	return &ownLink{c: c, m: m, s: s, target: target, path: took, timeout: d.timeout}, nil
 }
 
 // asPerson makes of the daemon's session one that takes nothing from it: another client id, and a clean session.
@@ -112,7 +112,7 @@ type ownLink struct {
 	c       *Config
 	m       *modems.Modem // nil on path host
 	s       modems.Session
-	brokers []modems.MQTTConfig
+	target  bridge.Target
 	path    string
 	timeout time.Duration
 }
@@ -126,7 +126,7 @@ func (l *ownLink) publish(ctx context.Context, m modems.Message) error {
 	if errClose := l.s.Close(ctx); errClose != nil {
 		return errors.Join(err, errClose)
 	}
-	s, took, errDial := bridge.Dial(ctx, l.m, "tcp", l.brokers)
+	s, took, errDial := bridge.Dial(ctx, l.m, "tcp", l.target)
 	if errDial != nil {
 		return fmt.Errorf("%w; and over tcp: %w", err, errDial)
 	}

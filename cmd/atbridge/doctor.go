@@ -152,6 +152,9 @@ func (p *patient) examine(ctx context.Context, show func(stepReport)) (examinati
 		case err != nil:
 			s = atFault(s, err)
 			r.Name, r.State, r.Found, r.Error, r.Try = s.name, "failed", "", err.Error(), s.try
+			if p.c.Platform() != "" && modems.LoginRefused(err) {
+				r.Try = "" // the error names the platform's own keys
+			}
 		}
 		done.Steps = append(done.Steps, r)
 		show(r)
@@ -182,8 +185,11 @@ func atFault(s step, err error) step {
 
 func failedStep(s step, err error) error {
 	code := s.code
-	var refused modems.ConnackError
-	if errors.As(err, &refused) {
+	var coded *exitError
+	switch {
+	case errors.As(err, &coded):
+		code = coded.code
+	case modems.LoginRefused(err):
 		code = exitRefused
 	}
 	return withCode(code, fmt.Errorf("%s: %w", s.name, err))

@@ -34,8 +34,15 @@ func (p *patient) broker(ctx context.Context) (modems.MQTTConfig, error) {
 			return modems.MQTTConfig{}, err
 		}
 		p.c.asPerson(p.target.Brokers, "")
+		p.target.Brokers = p.target.Brokers[:1]
 	}
 	return p.target.Brokers[0], nil
+}
+
+// checkLogin computes, or fetches, what the broker is told: a platform's may fail before it is asked for a connection.
+func (p *patient) checkLogin(ctx context.Context) (string, error) {
+	b, err := p.broker(ctx)
+	return "as " + b.ClientID, err
 }
 
 func (p *patient) checkDNS(ctx context.Context) (string, error) {
@@ -95,7 +102,7 @@ func (p *patient) checkTLS(ctx context.Context) (string, error) {
 	}
 	var path string
 	var refused modems.ConnackError
-	p.session, path, p.dialError = bridge.Dial(ctx, p.modem, p.c.Path.Mode, p.target.Brokers[:1])
+	p.session, path, p.dialError = bridge.Dial(ctx, p.modem, p.c.Path.Mode, p.target)
 	if p.dialError != nil && !errors.As(p.dialError, &refused) {
 		return "", p.dialError
 	}
@@ -108,7 +115,7 @@ func (p *patient) checkConnack(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if p.session == nil && b.TLS == nil {
-		p.session, _, p.dialError = bridge.Dial(ctx, p.modem, p.c.Path.Mode, p.target.Brokers[:1])
+		p.session, _, p.dialError = bridge.Dial(ctx, p.modem, p.c.Path.Mode, p.target)
 	}
 	if p.dialError != nil {
 		return "", p.dialError

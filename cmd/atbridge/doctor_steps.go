@@ -92,6 +92,7 @@ var doctorSteps = []step{
 	{"signal", exitNoAnswer, tryAntenna, (*patient).checkSignal},
 	{"registration", exitNoAnswer, "check that the SIM is active and paid for, and that the module knows the bands of this operator", (*patient).checkRegistration},
 	{"APN and PDP", exitRefused, "set modem.apn, and apn_user and apn_password where the operator asks for them", (*patient).checkPDP},
+	{"login", exitRefused, "", (*patient).checkLogin},
 	{"DNS", exitRefused, "check the name in cloud.broker; with a private APN use the broker's address", (*patient).checkDNS},
 	{"TCP", exitRefused, tryBroker, (*patient).checkTCP},
 	{"TLS", exitRefused, "check cloud.tls: ca_file is the authority of the broker's certificate, server_name the name in it; and the clock", (*patient).checkTLS},

@@ -180,6 +180,7 @@ func (l *login) target(c *Config, id modems.Identity) (bridge.Target, error) {
 	if err := l.conventions.use(c, p, vals); err != nil {
 		return t, err
 	}
+	check := p.Rules().Check
 	var own *modems.AliyunAuth
 	switch device := p.(type) {
 	case cloud.Aliyun:
@@ -195,6 +196,8 @@ func (l *login) target(c *Config, id modems.Identity) (bridge.Target, error) {
 	case cloud.Easemob:
 		if c.Cloud.Password == "" {
 			p, t.Until = l.token, l.renews
+		} else {
+			check = "cloud.password, and cloud.easemob.username and device_id"
 		}
 	}
 	now := l.now()
@@ -213,7 +216,7 @@ func (l *login) target(c *Config, id modems.Identity) (bridge.Target, error) {
 	t.Brokers = []modems.MQTTConfig{m}
 	t.Refused = func(why error) error {
 		l.renews = time.Time{} // the next session asks for a new token
-		return fmt.Errorf("%w; check %s", why, p.Rules().Check)
+		return fmt.Errorf("%w; check %s", why, check)
 	}
 	return t, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/atbridge/atbridge/bridge"
+	"github.com/atbridge/atbridge/bridge/cloud"
 	"github.com/atbridge/atbridge/modems"
 )
 
@@ -153,9 +154,8 @@ func (g *globals) pub(cmd *cobra.Command, d directFlags, next func() (modems.Mes
 // undelivered gives an error of a publish its exit code: 5, unless it is known why it could not even be tried.
 func undelivered(err error) error {
 	var coded *exitError
-	var refused modems.ConnackError
 	switch {
-	case errors.As(err, &coded), errors.As(err, &refused), errors.Is(err, modems.ErrUnsupported):
+	case errors.As(err, &coded), modems.LoginRefused(err), errors.Is(err, cloud.ErrToken), errors.Is(err, modems.ErrUnsupported):
 		return err
 	}
 	return withCode(exitNotDelivered, err)
