@@ -114,6 +114,7 @@ func New(cfg Config) (*Bridge, error) {
 	b.up.Store(&cfg.Up)
 	b.down.Store(&Routes{})
 	b.replaced = make(chan struct{}, 1)
+	b.direct.changed = make(chan struct{})
 	if m := cfg.Modem; m != nil {
 		b.ladder = ladder{hasReset: m.Reset != nil, perHour: m.MaxResetsPerHour}
 	}

@@ -16,6 +16,8 @@ import (
 type direct struct {
 	mu      sync.Mutex
 	session modems.Session // nil: not online
+	detour  func(error)    // ends session so that the next one takes the other path; nil: there is none
+	changed chan struct{}  // closed when there is another session
 	subs    []*subscription
 }
 
@@ -34,16 +36,46 @@ var (
 	ErrUndelivered = errors.New("the message was not delivered")
 )
 
-// Publish sends m at once, past the queue, and returns nil when the broker has acknowledged it.
+// Publish sends m at once, past the queue, and returns nil when the broker has acknowledged it. What the module's own stack
+// cannot carry takes the other path, as it does from the queue.
 func (b *Bridge) Publish(ctx context.Context, m modems.Message) error {
-	b.direct.mu.Lock()
-	s := b.direct.session
-	b.direct.mu.Unlock()
+	s, detour := b.direct.stands()
 	if s == nil {
 		st := b.Status()
 		return fmt.Errorf("%w: the daemon is %s", ErrNotOnline, strings.TrimSuffix(string(st.State)+": "+st.Reason, ": "))
 	}
+	err := Deliver(ctx, s, m)
+	if !errors.Is(err, modems.ErrMessage) || detour == nil || CheckTopic(m.Topic) != nil {
+		return err
+	}
+	detour(fmt.Errorf("%w: %w", errOtherPath, err))
+	if s = b.direct.next(ctx, s); s == nil {
+		return fmt.Errorf("%w; the other path did not come up in time", err)
+	}
 	return Deliver(ctx, s, m)
+}
+
+func (d *direct) stands() (modems.Session, func(error)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.session, d.detour
+}
+
+// next waits for a session that is not old; nil: ctx has ended before.
+func (d *direct) next(ctx context.Context, old modems.Session) modems.Session {
+	for {
+		d.mu.Lock()
+		s, changed := d.session, d.changed
+		d.mu.Unlock()
+		if s != nil && s != old {
+			return s
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // Deliver publishes m on s and waits until the broker has acknowledged it.
@@ -98,9 +130,11 @@ func (d *direct) drop(sub *subscription) (s modems.Session, others bool) {
 
 // begin makes s the session, and subscribes for everybody who listens. What the broker refuses a person is no reason to
 // end a session.
-func (d *direct) begin(ctx context.Context, s modems.Session, log *slog.Logger) {
+func (d *direct) begin(ctx context.Context, s modems.Session, detour func(error), log *slog.Logger) {
 	d.mu.Lock()
-	d.session = s
+	d.session, d.detour = s, detour
+	close(d.changed)
+	d.changed = make(chan struct{})
 	subs := d.subs
 	d.mu.Unlock()
 	for _, sub := range subs {
@@ -113,7 +147,7 @@ func (d *direct) begin(ctx context.Context, s modems.Session, log *slog.Logger) 
 func (d *direct) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.session = nil
+	d.session, d.detour = nil, nil
 }
 
 // tell hands m to everybody who listens; false: nobody does.

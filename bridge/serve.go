@@ -138,7 +138,13 @@ func (b *Bridge) subscribed(ctx context.Context, s modems.Session, w way, target
 			return err
 		}
 	}
-	b.direct.begin(ctx, s, b.log)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	var detour func(error)
+	if w.other {
+		detour = end
+	}
+	b.direct.begin(ctx, s, detour, b.log)
 	defer b.direct.end()
 	why := ""
 	if w.why != nil {
@@ -147,7 +153,11 @@ func (b *Bridge) subscribed(ctx context.Context, s modems.Session, w way, target
 	b.recovered()
 	b.enter(Online, why)
 	b.log.Info("online", "broker", b.Status().Cloud.Broker, "path", w.path)
-	return b.pumpUp(ctx, s, target.Topic, w.other)
+	err := b.pumpUp(ctx, s, target.Topic, w.other)
+	if why := context.Cause(ctx); err == nil && errors.Is(why, errOtherPath) {
+		err = why
+	}
+	return err
 }
 
 // recovered books what it took to be online again.

@@ -202,7 +202,7 @@ func Permit(line string, force, dangerousAllowed bool) error {
 		}
 		switch {
 		case slices.Contains(dangerous, name) && !dangerousAllowed:
-			return fmt.Errorf("%w: AT%s runs code on the module or replaces its firmware", ErrForbidden, name)
+			return fmt.Errorf("%w: AT%s runs code on the module or replaces its firmware; modem.allow_dangerous allows that", ErrForbidden, name)
 		case force || form == "?":
 		case name == "+COPS" && form == "=?":
 			return fmt.Errorf("%w without --force: AT+COPS=? holds the modem for minutes", ErrForbidden)

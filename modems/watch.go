@@ -13,6 +13,8 @@ type Event struct {
 	URC  []byte `json:"urc,omitempty"`
 	Wire []byte `json:"wire,omitempty"`
 	Sent bool   `json:"sent,omitempty"` // Wire went to the modem
+
+	Missed int `json:"missed,omitempty"` // so many were not told here, because whoever listens is too slow
 }
 
 // Watch calls tell for every URC, in order, and for what passes on the wire if wire is set, until stop is called. tell

@@ -44,7 +44,7 @@ func (s *Server) pub(w http.ResponseWriter, r *http.Request) {
 	reply(w, PubReply{})
 }
 
-// subQueue is how many messages a listener may be behind; a slower one misses some.
+// subQueue is how many messages a listener may be behind.
 const subQueue = 4096
 
 func (s *Server) sub(w http.ResponseWriter, r *http.Request) {
@@ -55,13 +55,11 @@ func (s *Server) sub(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
-	messages, failed := make(chan SubReply, subQueue), make(chan error, 1)
+	messages := newBacklog(subQueue, func(missed int) SubReply { return SubReply{Missed: missed} })
+	failed := make(chan error, 1)
 	go func() {
 		failed <- s.bridge.Subscribe(ctx, filter, byte(qos), func(m modems.Message) {
-			select {
-			case messages <- SubReply{Message: (*Message)(&m)}:
-			default:
-			}
+			messages.put(SubReply{Message: (*Message)(&m)})
 		})
 		cancel()
 	}()
@@ -77,9 +75,11 @@ func (s *Server) sub(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// SubReply is one line of the answer to GET /api/sub: a message, or why there are no more.
+// SubReply is one line of the answer to GET /api/sub: a message, how many are missing here because the listener is too slow,
+// or why there are no more.
 type SubReply struct {
 	Message *Message `json:"message,omitempty"`
+	Missed  int      `json:"missed,omitempty"`
 	Failure *Failure `json:"failure,omitempty"`
 }
 

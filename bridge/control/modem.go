@@ -41,7 +41,7 @@ func (c *Client) Info(ctx context.Context) (InfoReply, error) {
 	return r, c.do(ctx, http.MethodGet, "/api/info", nil, &r)
 }
 
-// watchQueue is how many events a watcher may be behind; a slower one misses some.
+// watchQueue is how many events a watcher may be behind.
 const watchQueue = 1024
 
 // watch streams modems.Event as a line of JSON each, until the client leaves or the modem is gone.
@@ -51,24 +51,20 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	events := make(chan modems.Event, watchQueue)
-	stop := m.Watch(r.URL.Query().Get("wire") == "1", func(e modems.Event) {
-		select {
-		case events <- e:
-		default:
-		}
-	})
+	events := newBacklog(watchQueue, func(missed int) modems.Event { return modems.Event{Missed: missed} })
+	stop := m.Watch(r.URL.Query().Get("wire") == "1", events.put)
 	defer stop()
 	sendAll(r.Context(), w, events, m.Done())
 }
 
 // sendAll streams what comes as a line of JSON each, until ctx or end.
-func sendAll[T any](ctx context.Context, w http.ResponseWriter, what <-chan T, end <-chan struct{}) {
+func sendAll[T any](ctx context.Context, w http.ResponseWriter, what *backlog[T], end <-chan struct{}) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out, encode := http.NewResponseController(w), json.NewEncoder(w)
 	for err := out.Flush(); err == nil; err = out.Flush() {
 		select {
-		case e := <-what:
+		case e := <-what.waiting:
+			what.flush()
 			if err := encode.Encode(e); err != nil {
 				return // the client has gone
 			}

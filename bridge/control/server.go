@@ -23,12 +23,14 @@ type Server struct {
 	bridge  *bridge.Bridge
 	servers []*http.Server
 	socket  string
+
+	dangerous bool
 }
 
-// Listen opens the socket, and the address unless it is empty. A socket that a dead daemon has left is replaced; one
+// Listen opens the socket, and the address unless it is empty. dangerous: commands that run code on the module are allowed. A socket that a dead daemon has left is replaced; one
 // that a living daemon serves is an error.
-func Listen(b *bridge.Bridge, socket, address string) (*Server, error) {
-	s := &Server{bridge: b, socket: socket}
+func Listen(b *bridge.Bridge, socket, address string, dangerous bool) (*Server, error) {
+	s := &Server{bridge: b, socket: socket, dangerous: dangerous}
 	l, err := listenUnix(socket)
 	if err != nil {
 		return nil, err
@@ -155,7 +157,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, line := range req.Commands {
-		if err := modems.Permit(line, req.Force, false); err != nil {
+		if err := modems.Permit(line, req.Force, s.dangerous); err != nil {
 			reply(w, SendReply{Failure: &Failure{err.Error(), modems.Forbidden}})
 			return
 		}

@@ -39,6 +39,7 @@ type Modem struct {
 	Reset            string `yaml:"reset"` // none, dtr, rts, gpio:CHIP/LINE or exec:COMMAND
 	Power            string `yaml:"power"` // none, or gpio:CHIP/LINE: the PWRKEY
 	MaxResetsPerHour int    `yaml:"max_resets_per_hour" min:"0" max:"60"`
+	AllowDangerous   bool   `yaml:"allow_dangerous"` // commands through the daemon that run code on the module
 }
 
 // Cloud is one broker, or exactly one platform.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
@@ -33,6 +34,7 @@ type console struct {
 	out     chan string // what is to be shown, in order; print takes it
 	data    []byte      // for the next command; only run touches it
 	timeout time.Duration
+	missed  atomic.Int64 // lines that were not shown
 
 	mu       sync.Mutex         // guards what is below
 	wire     bool               // every byte is shown
@@ -50,6 +52,9 @@ func (c *console) print(ctx context.Context) {
 		select {
 		case text := <-c.out:
 			fmt.Fprint(c.term, text)
+			if n := c.missed.Swap(0); n > 0 {
+				fmt.Fprintf(c.term, "(%d lines are missing about here: they came faster than they are shown)\n", n)
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -117,11 +122,14 @@ func (c *console) read(ctx context.Context, lines chan<- string) {
 	}
 }
 
-// event shows what came unasked, and the wire. A terminal that is slower than the modem misses some of it.
+// event shows what came unasked, and the wire. A terminal that is slower than the modem misses some of it, and says so.
 func (c *console) event(e modems.Event) {
 	text := c.wireEvent(e)
 	if e.URC != nil {
 		text = c.dim(time.Now().Format("15:04:05")) + " " + c.explained(string(e.URC))
+	}
+	if e.Missed > 0 {
+		c.missed.Add(int64(e.Missed))
 	}
 	if text == "" {
 		return
@@ -129,6 +137,7 @@ func (c *console) event(e modems.Event) {
 	select {
 	case c.out <- text + "\n":
 	default:
+		c.missed.Add(1)
 	}
 }
 

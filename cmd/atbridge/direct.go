@@ -48,7 +48,7 @@ func (g *globals) direct(cmd *cobra.Command, d directFlags, waiting *progress) (
 		return nil, err
 	}
 	if daemon != nil {
-		return viaDaemon{daemon}, nil
+		return viaDaemon{daemon, cmd.ErrOrStderr()}, nil
 	}
 	if c, err = g.load(needPath | needCloud); err != nil {
 		return nil, err
@@ -165,7 +165,10 @@ func (l *ownLink) close() {
 }
 
 // viaDaemon is the session of a running daemon.
-type viaDaemon struct{ client *control.Client }
+type viaDaemon struct {
+	client *control.Client
+	stderr io.Writer
+}
 
 func (v viaDaemon) publish(ctx context.Context, m modems.Message) error {
 	r, err := v.client.Publish(ctx, m)
@@ -178,11 +181,14 @@ func (v viaDaemon) publish(ctx context.Context, m modems.Message) error {
 func (v viaDaemon) subscribe(ctx context.Context, filter string, qos byte, tell func(modems.Message)) error {
 	var failed error
 	err := v.client.Subscribe(ctx, filter, qos, func(r control.SubReply) {
-		if r.Failure != nil {
+		switch {
+		case r.Failure != nil:
 			failed = withCode(kindCode[r.Failure.Kind], errors.New(r.Failure.Text))
-			return
+		case r.Missed > 0:
+			fmt.Fprintf(v.stderr, "atbridge: %d messages are missing here: they came faster than they are taken\n", r.Missed)
+		default:
+			tell(modems.Message(*r.Message))
 		}
-		tell(modems.Message(*r.Message))
 	})
 	if err == nil && failed == nil && ctx.Err() == nil {
 		err = io.ErrUnexpectedEOF

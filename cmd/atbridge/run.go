@@ -72,7 +72,7 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
-	door, err := control.Listen(b, c.Status.Socket, c.Status.Listen)
+	door, err := control.Listen(b, c.Status.Socket, c.Status.Listen, c.Modem != nil && c.Modem.AllowDangerous)
 	if err != nil {
 		ended, cancel := context.WithCancel(ctx)
 		cancel()

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ import (
 //	modem NAME [FAULT...]       a simulated modem; $MODEM is its port. With the name none nothing is behind it
 //	broker [refuse]             an MQTT broker; $BROKER is its address, $BROKERPORT its port
 //	config [LINE...]            writes atbridge.yaml for both; lines are added at its end, or replace those that begin alike
-//	daemon                      starts atbridge run with it, and waits until it is online
+//	daemon [stop]               ends the daemon, if one runs, then starts atbridge run and waits until it is online
 //	arrived TOPIC TEXT          the broker has, or will have, such a message
 //	waitfor FILE                waits until there is such a file
 //	publish TOPIC TEXT          the broker sends such a message to who subscribes, until somebody does
@@ -88,6 +89,7 @@ type scriptBench struct {
 	sims   []*modemsim.Sim
 	server *mochi.Server
 	refuse bool
+	run    *exec.Cmd // the daemon
 
 	mu  sync.Mutex
 	got []string
@@ -118,6 +120,10 @@ func (b *scriptBench) modem(ts *testscript.TestScript, args []string) {
 
 // close hangs up first: the broker's Close waits for those who have connected.
 func (b *scriptBench) close() {
+	if b.run != nil {
+		b.run.Process.Kill()
+		b.run.Wait()
+	}
 	for _, s := range b.sims {
 		s.Close()
 	}
@@ -154,7 +160,8 @@ func (b *scriptBench) startBroker(ts *testscript.TestScript, args []string) {
 }
 
 func (b *scriptBench) config(ts *testscript.TestScript, args []string) {
-	text := fmt.Sprintf(`modem: {port: %s}
+	text := fmt.Sprintf(`
+modem: {port: %s}
 cloud: {broker: "mqtt://%s", client_id: site7}
 local: {listen: "127.0.0.1:0"}
 routes:
@@ -174,7 +181,14 @@ queue: {dir: %s}
 	ts.Setenv("ATBRIDGE_CONFIG", ts.MkAbs("atbridge.yaml"))
 }
 
-func (b *scriptBench) daemon(ts *testscript.TestScript, _ []string) {
+func (b *scriptBench) daemon(ts *testscript.TestScript, args []string) {
+	if b.run != nil {
+		ts.Check(errors.Join(b.run.Process.Signal(syscall.SIGTERM), b.run.Wait()))
+		b.run = nil
+	}
+	if len(args) > 0 {
+		return
+	}
 	socket := filepath.Join(b.dir, "sock")
 	ts.Setenv("ATBRIDGE_SOCKET", socket)
 	self, err := os.Executable()
@@ -184,7 +198,7 @@ func (b *scriptBench) daemon(ts *testscript.TestScript, _ []string) {
 	log := new(syncBuffer)
 	cmd.Stderr = log
 	ts.Check(cmd.Start())
-	ts.Defer(func() { cmd.Process.Kill(); cmd.Wait() })
+	b.run = cmd
 	b.until(ts, "the daemon to be online: "+log.String(), func() bool {
 		c, err := control.Dial(socket)
 		if err != nil {

@@ -29,7 +29,8 @@ func newSendCmd(g *globals) *cobra.Command {
 		Long: `Send AT commands and print each information line and the final result.
 
 The commands run one after the other until one fails. Where a daemon holds the port they go through it, between its
-own commands; it refuses those that would disturb it, unless --force is given. With - the commands are the lines of
+own commands; it refuses those that would disturb it, unless --force is given, and those that run code on the module or
+replace its firmware, unless its configuration has modem.allow_dangerous: true. With - the commands are the lines of
 standard input; empty lines and those that begin with # are left out.`,
 		Example: `  atbridge send --port /dev/ttyUSB2 AT+CSQ
   atbridge send 'AT+CPIN?' 'AT+CEREG?'
