@@ -99,6 +99,7 @@ func (b *Bridge) Subscribe(ctx context.Context, filter string, qos byte, tell fu
 	if err := checkFilter(filter); err != nil {
 		return fmt.Errorf("%w: %w", modems.ErrMessage, err)
 	}
+	qos = b.down.Load().atLeast(filter, qos) // it is the same session: a second SUBSCRIBE replaces the QoS [MQTT-3.8.4-3]
 	sub := &subscription{filter, qos, strings.Split(filter, "/"), tell}
 	b.direct.mu.Lock()
 	b.direct.subs = append(slices.Clone(b.direct.subs), sub)

@@ -1,7 +1,10 @@
 package bridge
 
 import (
+	"crypto/tls"
 	"errors"
+	"io/fs"
+	"syscall"
 	"time"
 
 	"github.com/atbridge/atbridge/modems"
@@ -33,7 +36,7 @@ const (
 	deaf                   // a modem that was there answers no more, and the engine has asked in vain
 	noResult               // the modem answers, but what it has begun never ends: a dial, a publish
 	noSession              // the modem answers, but there is no way to the network, or no session
-	noFault                // neither the modem nor the network: the broker says no, the SIM wants a person
+	noFault                // neither the modem nor the network: the broker says no, the SIM wants a person, the port is not ours
 )
 
 // retries is how many retries come before the first rung above. A deaf modem gets none: it has been asked three
@@ -108,14 +111,32 @@ func (l *ladder) spend(now time.Time) bool {
 func reachOf(err error) reach {
 	var refused modems.ConnackError
 	var locked modems.SIMLockedError
-	if errors.As(err, &refused) || errors.As(err, &locked) {
+	var certificate *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var target targetError
+	switch {
+	case errors.As(err, &refused), errors.As(err, &certificate), errors.As(err, &alert), errors.Is(err, errRivals): // the cloud answers
 		return noFault
-	}
-	if errors.Is(err, modems.ErrNoResult) {
+	case errors.As(err, &locked), errors.As(err, &target):
+		return noFault
+	case errors.Is(err, modems.ErrNoResult):
 		return noResult
 	}
 	return noSession
 }
+
+// reachOfPort tells a port that is not there from one that is, and not ours.
+func reachOfPort(err error) reach {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EWOULDBLOCK) {
+		return noFault
+	}
+	return noPort
+}
+
+// targetError: what is configured cannot be made into a login.
+type targetError struct{ error }
+
+func (e targetError) Unwrap() error { return e.error }
 
 // rungCount is what one rung has cost so far.
 type rungCount struct {

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -80,11 +81,17 @@ func TestReachOf(t *testing.T) {
 		fmt.Errorf("online: %w", modems.SIMLockedError("no PIN")): noFault,
 		fmt.Errorf("online: %w", modems.ErrOffline):               noSession,
 		fmt.Errorf("dial: %w", modems.ErrNoResult):                noResult,
+		targetError{errors.New("no IMEI")}:                        noFault,
+		fmt.Errorf("session: %w", errRivals):                      noFault,
+		&tls.CertificateVerificationError{}:                       noFault,
 		errors.New("anything"):                                    noSession,
 	} {
 		if got := reachOf(err); got != want {
 			t.Errorf("%v: %d, not %d", err, got, want)
 		}
+	}
+	if got := reachOf(allFailed{errors.New("no route"), modems.ConnackError(5)}); got != noFault {
+		t.Errorf("one of two brokers answers: %d", got)
 	}
 	if !errors.Is(modems.SIMLockedError("x"), modems.ErrOffline) {
 		t.Error("a locked SIM is no longer offline")

@@ -275,7 +275,10 @@ func (s *store) write() {
 	if err != nil {
 		s.fail(err)
 	} else if stale {
-		if err := s.rewrite(); err != nil { // the old log holds everything, and goes on
+		old := s.f
+		if err := s.rewrite(); err != nil && s.f != old { // the new one has its place, but perhaps not for good
+			s.fail(err)
+		} else if err != nil { // the old log holds everything, and goes on
 			s.log.Warn("local: the file of sessions cannot be made smaller", "error", err)
 		}
 	}
@@ -303,7 +306,8 @@ func (s *store) fail(err error) {
 	time.AfterFunc(s.retry, s.kick)
 }
 
-// rewrite writes all values into a new log, which takes the place of the old one when it is on the disk.
+// rewrite writes all values into a new log, which takes the place of the old one when it is on the disk. It may fail
+// after that.
 func (s *store) rewrite() error {
 	s.mu.Lock()
 	values := maps.Clone(s.values)
@@ -314,7 +318,7 @@ func (s *store) rewrite() error {
 	}
 	size, err := writeAll(f, values)
 	if err == nil {
-		err = errors.Join(os.Rename(f.Name(), s.file), syncDir(filepath.Dir(s.file)))
+		err = os.Rename(f.Name(), s.file)
 	}
 	if err != nil {
 		return errors.Join(err, f.Close(), os.Remove(f.Name()))
@@ -323,7 +327,7 @@ func (s *store) rewrite() error {
 		s.f.Close() // nothing of it counts any more
 	}
 	s.f, s.size = f, size
-	return nil
+	return syncDir(filepath.Dir(s.file))
 }
 
 func writeAll(f *os.File, values map[string][]byte) (size int64, err error) {

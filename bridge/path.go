@@ -29,6 +29,7 @@ type paths struct {
 	mode     string
 	hold     time.Duration
 	failures int       // of native, in a row
+	astray   int       // of tcp, in a row
 	unfit    error     // why native can never carry this configuration on this module
 	until    time.Time // tcp until then
 	why      error     // and for this reason
@@ -70,6 +71,13 @@ func (p *paths) ended(path string, err error, stood, sockets bool, now time.Time
 	case path == "tcp":
 		if errors.Is(err, errHoldOver) {
 			p.until, p.failures = time.Time{}, nativeTries-1 // one more failure is enough
+			return true
+		}
+		if p.astray++; stood || errors.As(err, &refused) {
+			p.astray = 0
+		}
+		if p.astray >= nativeTries && p.unfit == nil { // tcp does not work either
+			p.until, p.failures, p.astray = time.Time{}, nativeTries-1, 0
 			return true
 		}
 	case errors.Is(err, modems.ErrUnsupported):

@@ -41,6 +41,7 @@ func TestPaths(t *testing.T) {
 		"held":                      {"auto", true, []end{{errOtherPath, true, 0, true}, {failed, true, 29 * time.Minute, false}}, "tcp"},
 		"the hold is over":          {"auto", true, []end{{errOtherPath, true, 0, true}, {errHoldOver, true, 30 * time.Minute, true}}, "native"},
 		"over while nothing stands": {"auto", true, []end{{errOtherPath, true, 0, true}, {failed, false, 31 * time.Minute, false}}, "native"},
+		"tcp does not work either":  {"auto", true, []end{{errOtherPath, true, 0, true}, {failed, false, 0, false}, {failed, false, 0, false}, {failed, false, 0, true}}, "native"},
 		"once more is enough":       {"auto", true, []end{{errOtherPath, true, 0, true}, {errHoldOver, true, 30 * time.Minute, true}, {failed, false, 0, true}}, "tcp"},
 	} {
 		t.Run(name, func(t *testing.T) {

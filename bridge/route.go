@@ -223,3 +223,13 @@ func covers(a, b string) bool {
 	// "a/#" matches "a" too [MQTT-4.7.1-2], which "a/+" does not; and nothing that is left of b may match more
 	return len(as) == len(bs)
 }
+
+// atLeast is the QoS to ask for filter with, so that no route that asks for it gets less than its own.
+func (rs Routes) atLeast(filter string, qos byte) byte {
+	for _, r := range rs {
+		if r.From == filter {
+			qos = max(qos, r.QoS)
+		}
+	}
+	return qos
+}

@@ -22,7 +22,7 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 	}
 	target, err := b.target(id)
 	if err != nil {
-		return err
+		return targetError{err}
 	}
 	b.down.Store(&target.Down)
 	var s modems.Session
@@ -47,12 +47,10 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 	case s != nil:
 	case len(failures) == 1 || unsupported == len(failures):
 		return failures[0]
+	case unsupported == 0:
+		return allFailed(failures)
 	default: // one that can be reached later is enough: the text stays, the kind of error does not
-		var text []string
-		for _, f := range failures {
-			text = append(text, f.Error())
-		}
-		return errors.New(strings.Join(text, "; "))
+		return errors.New(allFailed(failures).Error())
 	}
 	if b.sessions.Add(1) > 1 && b.lastPath != w.path {
 		b.switches.Add(1)
@@ -70,6 +68,19 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 		err = errors.New("the session ended without a reason")
 	}
 	return err
+}
+
+// allFailed says of each broker why there is no session with it.
+type allFailed []error
+
+func (f allFailed) Unwrap() []error { return f }
+
+func (f allFailed) Error() string {
+	var text []string
+	for _, err := range f {
+		text = append(text, err.Error())
+	}
+	return strings.Join(text, "; ")
 }
 
 // serve subscribes and runs both pumps and the probe until one of them, the session or ctx ends. Then it closes the
@@ -206,6 +217,7 @@ func (b *Bridge) resubscribe(ctx context.Context, s modems.Session, target Targe
 				}
 			}
 		}
+		b.down.Store(&fresh.Down) // before the broker sends what it has retained
 		for _, r := range fresh.Down {
 			if !target.Down.asks(r.From) {
 				if err := s.Subscribe(ctx, r.From, r.QoS); err != nil {
@@ -213,7 +225,6 @@ func (b *Bridge) resubscribe(ctx context.Context, s modems.Session, target Targe
 				}
 			}
 		}
-		b.down.Store(&fresh.Down)
 		target = fresh
 	}
 }

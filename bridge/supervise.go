@@ -150,14 +150,14 @@ func (b *Bridge) cycle(ctx context.Context) (rung, error) {
 func (b *Bridge) attach(ctx context.Context) (*modems.Modem, reach, error) {
 	killed, waits, err := b.markAttached()
 	if err != nil {
-		return nil, noPort, err
+		return nil, noFault, err
 	}
 	if waits && b.freed(ctx) {
 		killed = false
 	}
 	port, urcPort, err := b.cfg.Modem.Open(ctx)
 	if err != nil {
-		return nil, noPort, err
+		return nil, reachOfPort(err), err
 	}
 	o := b.cfg.Modem.Options
 	o.Log, o.Port = b.log, urcPort

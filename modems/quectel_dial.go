@@ -318,7 +318,7 @@ func quectelStands(ctx context.Context, m *Modem, name string) (bool, error) {
 	return false, err
 }
 
-var errNoResult = errors.New("the result did not come")
+var errNoResult = fmt.Errorf("the result did not come: %w", ErrNoResult)
 
 // quectelResult sends c and waits for our client's result URC, which may come before OK.
 func quectelResult(ctx context.Context, m *Modem, urc string, within time.Duration, c atcmd.Command) (atcmd.Params, error) {

@@ -15,8 +15,12 @@ import (
 )
 
 const (
-	// connackTimeout is how long a broker may take to answer CONNECT. A cellular round trip is about a second.
+	// connackTimeout is how long a broker may take from the connection to CONNACK, TLS included. A cellular round trip is
+	// about a second.
 	connackTimeout = 60 * time.Second
+	// ackTimeout is how long the oldest publish may wait for its PUBACK when all has been written: a broker that answers
+	// pings alone would hold all behind it.
+	ackTimeout = 2 * time.Minute
 	// pingTimeout is how long it may take to answer PINGREQ.
 	pingTimeout = 30 * time.Second
 	// handover is how long paho may take to pass a packet to the link, which only copies. It is not reached unless
@@ -39,21 +43,33 @@ func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), cfg
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	if cfg.TLS != nil {
-		if conn, err = wrapTLS(ctx, conn, cfg.Host, *cfg.TLS); err != nil {
-			return nil, fmt.Errorf("connect: %w", err)
+	ctx, cancel := context.WithTimeoutCause(ctx, connackTimeout, fmt.Errorf("the broker did not answer within %v: %w", connackTimeout, context.DeadlineExceeded))
+	defer cancel()
+	if conn, err = wrap(ctx, conn, cfg); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
 		}
-	}
-	if cfg.WebSocket != "" {
-		if conn, err = wrapWebSocket(ctx, conn, net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), cfg.WebSocket); err != nil {
-			return nil, fmt.Errorf("connect: %w", err)
-		}
+		return nil, fmt.Errorf("connect: %w", err)
 	}
 	s := newSession(conn, cfg)
 	if err := s.connect(ctx); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	return s, nil
+}
+
+// wrap puts TLS and WebSocket around conn, as cfg asks for it. It closes conn if it fails.
+func wrap(ctx context.Context, conn net.Conn, cfg modems.MQTTConfig) (net.Conn, error) {
+	var err error
+	if cfg.TLS != nil {
+		if conn, err = wrapTLS(ctx, conn, cfg.Host, *cfg.TLS); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.WebSocket != "" {
+		return wrapWebSocket(ctx, conn, net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), cfg.WebSocket)
+	}
+	return conn, nil
 }
 
 // checkConfig finds what paho would cut off or leave out without a word.
@@ -97,8 +113,6 @@ func (s *session) options(cfg modems.MQTTConfig) *paho.ClientOptions {
 
 // connect sends CONNECT and waits for CONNACK. If it fails, nothing is left behind.
 func (s *session) connect(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, connackTimeout, fmt.Errorf("the broker did not answer within %v: %w", connackTimeout, context.DeadlineExceeded))
-	defer cancel()
 	token := s.client.Connect()
 	select {
 	case <-token.Done():

@@ -202,3 +202,10 @@ func (l *link) next() (out []byte, end bool) {
 // paho sets deadlines around each packet. They are meaningless for a buffer; the writer and the contexts have their own.
 func (l *link) SetDeadline(time.Time) error      { return nil }
 func (l *link) SetWriteDeadline(time.Time) error { return nil }
+
+// busy reports whether something is still to be written.
+func (l *link) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.unsent) > 0
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
@@ -92,14 +93,35 @@ func (s *session) settle() {
 	for {
 		select {
 		case r := <-s.flying:
-			select {
-			case <-r.token.Done():
-				<-s.slots
-			case <-s.done:
+			if !s.acknowledged(r) {
 				return
 			}
+			<-s.slots
 		case <-s.done:
 			return
+		}
+	}
+}
+
+// acknowledged waits for the PUBACK of r, the oldest publish in flight. A broker that does not send it ends the session.
+func (s *session) acknowledged(r *receipt) bool {
+	overdue := time.NewTimer(ackTimeout)
+	defer overdue.Stop()
+	for {
+		select {
+		case <-r.token.Done():
+			return true
+		case <-s.done:
+			return false
+		case <-overdue.C:
+			if s.link.busy() { // a slow line is still at it
+				overdue.Reset(ackTimeout)
+				continue
+			}
+			err := fmt.Errorf("the broker has not acknowledged a publish within %v: %w", ackTimeout, modems.ErrNoResult)
+			s.end(err)
+			s.link.fail(err)
+			return false
 		}
 	}
 }

@@ -18,12 +18,15 @@ func (d *delivery) Message() modems.Message {
 	return modems.Message{Topic: d.m.Topic(), Payload: d.m.Payload(), QoS: min(d.m.Qos(), 1), Retain: d.m.Retained()}
 }
 
-// Ack sends PUBACK. Once the session has ended it cannot; the broker then delivers the message again.
+// Ack sends PUBACK. Once the session has ended it cannot; the broker then delivers the message again, if the session lasts.
 func (d *delivery) Ack() error {
 	if d.m.Qos() == 0 {
 		return nil
 	}
 	if err := d.s.Err(); err != nil {
+		if d.s.clean { // nobody will send it again, and nobody waits for this
+			return nil
+		}
 		return fmt.Errorf("acknowledge %q: %w", d.m.Topic(), err)
 	}
 	d.m.Ack()

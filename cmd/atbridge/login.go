@@ -159,6 +159,9 @@ func (l *login) fetch(ctx context.Context, c *Config, p cloud.Easemob, dial clou
 	if err != nil {
 		return err
 	}
+	if lived <= 0 {
+		return errors.New("Easemob has given a token that has already ended")
+	}
 	l.token, l.renews = fresh, l.now().Add(part(lived))
 	l.log.Info("Easemob has given a token", "user", p.Username, "for", lived)
 	return nil

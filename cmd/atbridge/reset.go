@@ -21,7 +21,8 @@ const (
 	// for as much), and enough to switch one off.
 	powerPress = 2 * time.Second
 	// resetCommand is how long a command may take that resets the modem: one that cuts its power waits for it to fall.
-	resetCommand = time.Minute
+	// A stop of the daemon waits for it (TimeoutStopSec in atbridge.service).
+	resetCommand = 40 * time.Second
 )
 
 // resetter is the way to reset the modem that modem.reset and modem.power name; nil: none. With both, the two take turns: what
@@ -104,16 +105,16 @@ func pulseGPIO(ctx context.Context, key, name string, length time.Duration) erro
 	return errors.Join(line.SetValue(0), line.Close())
 }
 
-// runReset runs a command of the operator's, without a shell.
+// runReset runs a command of the operator's, without a shell. A stop of the daemon does not end it: it could be between off
+// and on. Its arguments and what it prints may hold secrets.
 func runReset(ctx context.Context, command string) error {
-	ctx, cancel := context.WithTimeout(ctx, resetCommand)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resetCommand)
 	defer cancel()
 	words := strings.Fields(command)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("modem.reset: %s: %w %s", command, err, strings.TrimSpace(string(out[:min(len(out), 200)])))
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("modem.reset: %s: %w", words[0], err)
 	}
 	return nil
 }

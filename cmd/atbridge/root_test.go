@@ -106,7 +106,7 @@ func TestPrecedence(t *testing.T) {
 	check(t, "no modem from a rate alone", c.Modem, nil)
 	c = load("log: {}", env("ATBRIDGE_BAUD", "19200"), "--port", "/dev/ttyUSB0")
 	check(t, "modem from a port", *c.Modem, Modem{
-		Port: "/dev/ttyUSB0", Baud: 19200, Driver: "auto", APNAuth: "none", IP: "ipv4", Reset: "none", MaxResetsPerHour: 4,
+		Port: "/dev/ttyUSB0", Baud: 19200, Driver: "auto", APNAuth: "none", IP: "ipv4", Flow: "none", Power: "none", Reset: "none", MaxResetsPerHour: 4,
 	})
 }
 
