@@ -27,6 +27,10 @@ type MQTTConfig struct {
 	CleanSession bool
 	Window       int // publishes in flight; 0: what the path allows
 
+	// Clock is the time by which the host checks the dates of certificates; an error: it is not known yet, and nobody is dialled
+	// with TLS. nil: this machine's clock is right.
+	Clock func() (time.Time, error)
+
 	// Will is published by the broker when the session ends without a DISCONNECT; nil: nothing is.
 	Will *Message
 

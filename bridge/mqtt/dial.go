@@ -39,6 +39,11 @@ func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), cfg
 	if err := checkConfig(cfg); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
+	if cfg.TLS != nil && cfg.Clock != nil {
+		if _, err := cfg.Clock(); err != nil {
+			return nil, fmt.Errorf("connect: TLS: %w", err)
+		}
+	}
 	conn, err := dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
@@ -62,7 +67,7 @@ func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), cfg
 func wrap(ctx context.Context, conn net.Conn, cfg modems.MQTTConfig) (net.Conn, error) {
 	var err error
 	if cfg.TLS != nil {
-		if conn, err = wrapTLS(ctx, conn, cfg.Host, *cfg.TLS); err != nil {
+		if conn, err = wrapTLS(ctx, conn, cfg); err != nil {
 			return nil, err
 		}
 	}

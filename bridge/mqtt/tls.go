@@ -8,16 +8,26 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/atbridge/atbridge/modems"
 )
 
 // wrapTLS does the handshake on conn. It closes conn if that fails.
-func wrapTLS(ctx context.Context, conn net.Conn, host string, files modems.TLSConfig) (net.Conn, error) {
-	cfg, err := tlsConfig(host, files)
+func wrapTLS(ctx context.Context, conn net.Conn, session modems.MQTTConfig) (net.Conn, error) {
+	cfg, err := tlsConfig(session.Host, *session.TLS)
 	if err != nil {
 		conn.Close()
 		return nil, err
+	}
+	if clock := session.Clock; clock != nil {
+		cfg.Time = func() time.Time {
+			now, err := clock()
+			if err != nil {
+				return time.Time{} // before any certificate's first day: it was known when the connection was dialled
+			}
+			return now
+		}
 	}
 	secured := tls.Client(conn, cfg)
 	if err := secured.HandshakeContext(ctx); err != nil {

@@ -258,3 +258,38 @@ func TestTLSBytes(t *testing.T) {
 		t.Error("a session is resumed that these roots have not verified")
 	}
 }
+
+// Certificates are judged by the session's clock, where it has one: this machine's may be that of its image.
+func TestTLSClock(t *testing.T) {
+	a := newAuthority(t)
+	late := time.Now().Add(24 * time.Hour) // the certificates of this test are good for an hour
+	cfg := modems.MQTTConfig{
+		Host: "broker.example", TLS: &modems.TLSConfig{CAFile: filepath.Join(a.dir, "ca.pem")},
+		Clock: func() (time.Time, error) { return late, nil },
+	}
+	key := a.newKey()
+	a.issue("server", &x509.Certificate{DNSNames: []string{"broker.example"}}, key)
+	cert, err := tls.LoadX509KeyPair(filepath.Join(a.dir, "server.pem"), filepath.Join(a.dir, "server.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			conn.(*tls.Conn).HandshakeContext(t.Context())
+			conn.Close()
+		}
+	}()
+	client, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = wrapTLS(t.Context(), client, cfg)
+	if err == nil || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("an expired certificate: %v", err)
+	}
+}

@@ -42,10 +42,16 @@ func (l *login) prepare(ctx context.Context, c *Config, o bridge.Outside) error 
 		if err != nil || c.Cloud.Aliyun.Register == "none" {
 			return err
 		}
+		if _, err = l.time(); err != nil && c.Cloud.Aliyun.Register == "unregistered" {
+			return err
+		}
 		_, err = l.register(ctx, c, p, o.Dial)
 		return err
 	case cloud.Easemob:
 		if err != nil || c.Cloud.Password != "" || l.now().Before(l.renews) && l.token.Username == p.Username {
+			return err
+		}
+		if _, err := l.time(); err != nil {
 			return err
 		}
 		return l.fetch(ctx, c, p, o.Dial)
@@ -79,7 +85,19 @@ func (l *login) setClock(ctx context.Context, o bridge.Outside) {
 		return
 	}
 	l.skew = t.Sub(l.now())
-	l.log.Warn("this machine's clock is not set; the modem's is used to log in", "modem", t.UTC())
+	l.log.Warn("this machine's clock is not set; the modem's is used to log in and to check certificates", "modem", t.UTC())
+}
+
+// errNoTime: certificates cannot be checked yet.
+var errNoTime = errors.New("waiting for the time, without which no certificate can be checked: neither this machine's clock nor the modem's network has said a plausible one")
+
+// time is what this machine's clock says, or the modem's where this machine has none.
+func (l *login) time() (time.Time, error) {
+	now := l.now().Add(l.skew)
+	if !cloud.Plausible(now) {
+		return now, errNoTime
+	}
+	return now, nil
 }
 
 // register returns the identity of device: what has been stored, or else what the platform hands out now.
@@ -169,8 +187,16 @@ func (l *login) fetch(ctx context.Context, c *Config, p cloud.Easemob, dial clou
 
 func part(life time.Duration) time.Duration { return time.Duration(float64(life) * renewal) }
 
-// target is where the messages go.
+// target is where the messages go, once the time is known where somebody needs it.
 func (l *login) target(c *Config, id modems.Identity) (bridge.Target, error) {
+	t, err := l.brokers(c, id)
+	for i := range t.Brokers {
+		t.Brokers[i].Clock = l.time
+	}
+	return t, err
+}
+
+func (l *login) brokers(c *Config, id modems.Identity) (bridge.Target, error) {
 	t, err := c.target(id)
 	if err != nil || c.Platform() == "" {
 		return t, err
