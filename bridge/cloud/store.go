@@ -18,6 +18,15 @@ type Identity struct {
 	Token        *AliyunToken `json:"token,omitempty"`
 }
 
+// identityVersion is that of the file. One without a version is older, and has the same content.
+const identityVersion = 1
+
+// identityFile is what stands in the file.
+type identityFile struct {
+	Version int `json:"version"`
+	Identity
+}
+
 // Of reports whether i was handed out to a.
 func (i *Identity) Of(a Aliyun) bool {
 	return i != nil && i.ProductKey == a.ProductKey && i.DeviceName == a.DeviceName
@@ -38,8 +47,13 @@ func LoadIdentity(file string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the stored identity cannot be read: %w", err)
 	}
-	i := new(Identity)
-	if err := json.Unmarshal(b, i); err != nil || i.DeviceSecret == "" && i.Token == nil {
+	var f identityFile
+	err = json.Unmarshal(b, &f)
+	if err == nil && f.Version > identityVersion {
+		return nil, fmt.Errorf("%s was written by a newer atbridge (version %d of the file, and this one knows %d); install that one again", file, f.Version, identityVersion)
+	}
+	i := &f.Identity
+	if err != nil || i.DeviceSecret == "" && i.Token == nil {
 		return nil, fmt.Errorf("%s is damaged and holds no identity; reset the device in the platform's console, remove the file, and register again", file)
 	}
 	return i, nil
@@ -83,7 +97,7 @@ func reserve(file string) (*Place, error) {
 // Store writes the identity and gives the file its name. When it returns, the identity survives a power cut; until then
 // the file of that name is the old one, or none.
 func (p *Place) Store(i Identity) error {
-	b, err := json.MarshalIndent(i, "", "  ")
+	b, err := json.MarshalIndent(identityFile{identityVersion, i}, "", "  ")
 	if err != nil {
 		return err
 	}
