@@ -2,7 +2,7 @@
 # The figures that the project quotes, measured here and now: rates as shares of what the line allows, bytes of a TLS
 # handshake, the engine beside its reference, and what the queue costs. All modems are simulated ones; no figure is of a real module.
 #
-#   scripts/figures.sh           all of them, about seven minutes
+#   scripts/figures.sh           all of them, about ten minutes
 #   scripts/figures.sh TCP       the benchmarks whose names match
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,4 +36,8 @@ if wanted Queue; then
 	bench ./bridge 'OutboxBacklog' 20x
 	echo "# 100,000 messages of 200 B: opened, and drained in order over path tcp on a line that is not paced"
 	ATBRIDGE_BACKLOG=100000 go test ./cmd/atbridge -count=1 -v -run 'TestBacklog$' | sed -n 's/^.*_test.go:[0-9]*: \(backlog .*\)$/\1/p'
+fi
+if wanted Idle; then
+	echo "# idle for 60 s with a session that stands, EC600 at 115200 baud: with the embedded broker, and with an existing one"
+	scripts/idle.sh
 fi
