@@ -92,7 +92,8 @@ for file in /usr/lib/systemd/system/atbridge.service /usr/lib/systemd/system/atb
 	[ -s "$root$file" ] || fail "$file is missing"
 done
 # Documentation may be left out by the machine's dpkg.cfg; the package has it.
-dpkg-deb --contents "$root/atbridge_0.0.1_$arch.deb" | grep -q '/usr/share/man/man1/atbridge-run.1.gz' || fail "there is no man page"
+dpkg-deb --contents "$root/atbridge_0.0.1_$arch.deb" >"$scratch/contents" # grep -q would end a pipe before dpkg-deb has
+grep -q '/usr/share/man/man1/atbridge-run.1.gz' "$scratch/contents" || fail "there is no man page"
 
 step "run as the service's user, 1,000 messages, no broker to be reached"
 # What systemd would make by StateDirectory= and RuntimeDirectory=.
