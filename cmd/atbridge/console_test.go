@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/atbridge/atbridge/atcmd/tty"
 	"github.com/atbridge/atbridge/modems/modemsim"
 )
@@ -25,6 +27,14 @@ type screen struct {
 
 func openConsole(t *testing.T, state string, args ...string) *screen {
 	t.Helper()
+	s := openScreen(t, 80, []string{"XDG_STATE_HOME=" + state, "NO_COLOR=1", "TERM=xterm"}, append([]string{"console"}, args...)...)
+	s.expect("Ctrl-] leaves\r\natbridge> ")
+	return s
+}
+
+// openScreen runs the program in a terminal with so many columns.
+func openScreen(t *testing.T, columns uint16, env []string, args ...string) *screen {
+	t.Helper()
 	pty, err := tty.OpenPTY()
 	if err != nil {
 		t.Fatal(err)
@@ -36,8 +46,11 @@ func openConsole(t *testing.T, state string, args ...string) *screen {
 	}
 	defer slave.Close()
 	s := &screen{t: t, pty: pty, shown: new(syncBuffer), ended: make(chan error, 1)}
-	s.cmd = command(t, append([]string{"console"}, args...)...)
-	s.cmd.Env = append(s.cmd.Env, "XDG_STATE_HOME="+state, "NO_COLOR=1", "TERM=xterm")
+	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd = command(t, args...)
+	s.cmd.Env = append(s.cmd.Env, env...)
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = slave, slave, slave
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := s.cmd.Start(); err != nil {
@@ -55,7 +68,6 @@ func openConsole(t *testing.T, state string, args ...string) *screen {
 			s.shown.Write(buf[:n])
 		}
 	}()
-	s.expect("Ctrl-] leaves\r\natbridge> ")
 	return s
 }
 

@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // progress shows on a terminal what is being waited for, once it takes more than a second. In a pipe it is silent.
 type progress struct {
-	w     io.Writer
+	w     *os.File
 	mu    sync.Mutex // guards what is below
 	text  string
 	since time.Time
@@ -20,11 +23,13 @@ type progress struct {
 }
 
 func newProgress(w io.Writer) *progress {
-	p := &progress{w: w, stop: make(chan struct{}), ended: make(chan struct{})}
-	if f, ok := w.(*os.File); !ok || !isTerminal(f) {
+	p := &progress{stop: make(chan struct{}), ended: make(chan struct{})}
+	f, ok := w.(*os.File)
+	if !ok || !isTerminal(f) {
 		close(p.ended)
 		return p
 	}
+	p.w = f
 	go p.run()
 	return p
 }
@@ -56,8 +61,18 @@ func (p *progress) show() {
 	defer p.mu.Unlock()
 	if p.text != "" {
 		p.shown = true
-		fmt.Fprintf(p.w, "\r\x1b[K%s (%d s)", p.text, int(time.Since(p.since).Seconds())) // erase to the end of the line
+		text := fmt.Sprintf("%s (%d s)", p.text, int(time.Since(p.since).Seconds()))
+		fmt.Fprintf(p.w, "\r\x1b[K%s", fitting(text, p.w)) // erase to the end of the line
 	}
+}
+
+// fitting is as much of text as one line of the terminal holds: what goes on into the next line cannot be taken away again.
+func fitting(text string, w *os.File) string {
+	width, _, err := term.GetSize(int(w.Fd()))
+	if err != nil || width < 2 || len(text) < width {
+		return text
+	}
+	return strings.ToValidUTF8(text[:width-1], "")
 }
 
 func (p *progress) clear() {

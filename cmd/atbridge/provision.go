@@ -68,6 +68,7 @@ func (g *globals) provision(cmd *cobra.Command, c *Config) (cloud.Aliyun, error)
 	if err := m.Online(cmd.Context()); err != nil {
 		return cloud.Aliyun{}, modemError(err)
 	}
+	waiting.say("registering with the platform")
 	return g.registerOver(cmd.Context(), c, bridge.OutsideOf(m))
 }
 
