@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/atbridge/atbridge/atcmd"
 	"github.com/atbridge/atbridge/modems"
@@ -63,10 +64,11 @@ daemon holds the port, it is asked. A message is published under the first route
 			defer waiting.end()
 			p.say = waiting.say
 			w := cmd.OutOrStdout()
+			var errPrint error
 			report, failed := p.examine(cmd.Context(), func(r stepReport) {
 				waiting.clear()
-				if !asJSON {
-					fmt.Fprint(w, r)
+				if !asJSON && errPrint == nil {
+					_, errPrint = fmt.Fprint(w, r)
 				}
 			})
 			waiting.end()
@@ -81,7 +83,7 @@ daemon holds the port, it is asked. A message is published under the first route
 					return usagef("--bundle: %w", err)
 				}
 			}
-			return failed
+			return errors.Join(failed, errPrint)
 		},
 	}
 	f := cmd.Flags()
@@ -104,11 +106,12 @@ func (g *globals) patient(cmd *cobra.Command) (*patient, error) {
 	if len(c.Cloud.Broker) > 0 || c.Platform() != "" {
 		need |= needCloud // its secrets
 	}
-	if daemon == nil {
+	switch {
+	case daemon != nil:
+	case need&needCloud == 0:
+		need |= needPort
+	default:
 		need |= needPath
-		if need&needCloud == 0 {
-			need |= needPort
-		}
 	}
 	c, err = g.load(need)
 	return &patient{c: c, daemon: daemon}, err
@@ -145,6 +148,9 @@ func (p *patient) examine(ctx context.Context, show func(stepReport)) (examinati
 		p.say(s.name)
 		began := time.Now()
 		found, err := s.do(p, ctx)
+		if ctx.Err() != nil {
+			return done, context.Canceled // whoever stops it knows why it ends here
+		}
 		r := stepReport{Name: s.name, State: "ok", Found: found, Seconds: float64(time.Since(began).Milliseconds()) / 1000}
 		switch {
 		case errors.Is(err, errSkip):
@@ -174,6 +180,8 @@ func atFault(s step, err error) step {
 		name = "DNS"
 	case tlsFault(err):
 		name = "TLS"
+	case errors.Is(err, unix.ENOTTY):
+		name = "port"
 	}
 	for _, other := range doctorSteps {
 		if other.name == name {
