@@ -57,7 +57,7 @@ exit code 0 only if nothing is missing.`,
 			if err := d.run(cmd.Context(), model, path, length, g.logger(&Config{Log: Log{Level: "warn"}})); err != nil {
 				return err
 			}
-			return d.summary()
+			return d.summary(cmd.Context().Err() != nil)
 		},
 	}
 	f := cmd.Flags()

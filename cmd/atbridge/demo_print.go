@@ -30,8 +30,8 @@ func (d *demo) wire(sent bool, text []byte) {
 	d.say(arrow(sent), "%s", atcmd.Printable(text))
 }
 
-// summary prints the count, and is an error if something is missing.
-func (d *demo) summary() error {
+// summary prints the count, and is an error if something is missing. interrupted: the demo was stopped before its end.
+func (d *demo) summary(interrupted bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	sent, delivered, duplicates := len(d.sentAt), len(d.arrived), 0
@@ -47,11 +47,13 @@ func (d *demo) summary() error {
 	fmt.Fprintf(d.out, "\nup:   %d sent, %d delivered, %d lost, %d duplicates, median delay %v\n", sent, delivered, missing, duplicates, median.Round(100*time.Microsecond))
 	fmt.Fprintf(d.out, "down: %d sent, %d delivered\n", d.commands, d.obeyed)
 	switch {
+	case missing > 0 && interrupted:
+		return lost("%d of %d were on their way when it was stopped", missing, sent)
 	case missing > 0:
 		return lost("%d of %d", missing, sent)
 	case d.unknown > 0:
 		return lost("%d arrived that were never sent", d.unknown)
-	case d.commands == 0:
+	case d.commands == 0 && !interrupted:
 		return lost("the bridge did not come online in time to send a command down")
 	case d.obeyed < d.commands:
 		return lost("the command did not arrive at the local side")

@@ -17,7 +17,7 @@ func newManCmd(*globals) *cobra.Command {
 		Short:   "Write the manual pages into DIR",
 		Long:    "Write the manual pages into DIR, one for each command: atbridge.1, atbridge-send.1, ...",
 		Example: "  atbridge man /usr/share/man/man1",
-		Args:    cobra.ExactArgs(1),
+		Args:    takes("DIR"),
 		Hidden:  true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {

@@ -36,7 +36,7 @@ sent it (QoS 0), and 5 if it is not delivered. TOPIC is the topic at the broker;
 ` + directHelp,
 		Example: `  atbridge pub site7/test -m hello -q 1
   sensor | atbridge pub site7/sensors -l`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("TOPIC"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			given := 0
 			for _, f := range []string{"message", "file", "lines", "null"} {

@@ -63,7 +63,7 @@ func newQueueShow(g *globals) *cobra.Command {
 		Use:     "show [--raw|--json] ID",
 		Short:   "One message with its payload",
 		Example: "  atbridge queue show --raw 4711 > payload.bin",
-		Args:    cobra.ExactArgs(1),
+		Args:    takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := messageID(args[0])
 			if err != nil {

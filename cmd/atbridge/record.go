@@ -32,7 +32,7 @@ Identities (IMEI, IMSI, phone numbers) and messages stand as they are: look befo
 		Example: `  atbridge record --port /dev/ttyUSB2 --link /tmp/modem session.at
   atbridge send --port /tmp/modem ATI 'AT+CPIN?'     # or run, minicom, ...
   atbridge replay session.at --link /tmp/modem       # later, without the modem`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := g.load(needPort)
 			if err != nil {

@@ -23,7 +23,7 @@ It says what the modem said, in the recorded order, and takes what the host said
 code 1 when the host sends something else, or more, or when it is stopped before the end.`,
 		Example: `  atbridge replay session.at --link /tmp/modem
   atbridge send --port /tmp/modem ATI 'AT+CPIN?'`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			script, err := transcript.Load(args[0])
 			if err != nil {

@@ -148,6 +148,20 @@ func onlyConfig(cmd *cobra.Command, args []string) error {
 	return usagef("%s takes no argument; write: atbridge %s --config %s", cmd.Name(), cmd.Name(), shown(args[0]))
 }
 
+// takes is for commands whose arguments have names: who gives none, or too many, is told how it is written.
+func takes(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		usage := cmd.Parent().CommandPath() + " " + cmd.Use
+		if len(args) < len(names) {
+			return usagef("%s is missing; write: %s", names[len(args)], usage)
+		}
+		return usagef("%s is one argument too many; write: %s", shown(args[len(names)]), usage)
+	}
+}
+
 // run is main without the process: it returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	defer func() {
@@ -169,13 +183,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	root.SetErr(stderr)
 	begun := false
 	markBegin(root, &begun)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
 	}
 	// What fails before a command has begun is cobra's: an unknown command, flag or argument.
 	if !begun {
-		err = usagef("%w; see atbridge help", err)
+		err = usagef("%w; see %s", err, "atbridge help"+strings.TrimPrefix(cmd.CommandPath(), "atbridge"))
 	}
 	printError(stderr, err)
 	return exitCode(err)

@@ -28,7 +28,7 @@ where one runs, on its session and beside its routes, else through the modem its
 ` + directHelp,
 		Example: `  atbridge sub 'site7/commands/#' -v
   atbridge sub site7/commands/lamp -C 1 -W 30s`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("FILTER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if qos > 1 {
 				return usagef("-q %d: there are 0 and 1", qos)
