@@ -117,7 +117,7 @@ func reachOf(err error) reach {
 	switch {
 	case errors.As(err, &refused), errors.As(err, &certificate), errors.As(err, &alert), errors.Is(err, errRivals): // the cloud answers
 		return noFault
-	case errors.As(err, &locked), errors.As(err, &target):
+	case errors.As(err, &locked), errors.As(err, &target), errors.Is(err, ErrNoTime):
 		return noFault
 	case errors.Is(err, modems.ErrNoResult):
 		return noResult

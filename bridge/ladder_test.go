@@ -83,6 +83,7 @@ func TestReachOf(t *testing.T) {
 		fmt.Errorf("dial: %w", modems.ErrNoResult):                noResult,
 		targetError{errors.New("no IMEI")}:                        noFault,
 		fmt.Errorf("session: %w", errRivals):                      noFault,
+		fmt.Errorf("connect: TLS: %w", ErrNoTime):                 noFault,
 		&tls.CertificateVerificationError{}:                       noFault,
 		errors.New("anything"):                                    noSession,
 	} {

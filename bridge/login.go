@@ -121,3 +121,6 @@ func (r *rivals) ended(err error, stood time.Duration, id string) error {
 	}
 	return fmt.Errorf("%w (client id %s): the broker ends each session soon after it stood; give each device its own; %w", errRivals, id, err)
 }
+
+// ErrNoTime: certificates cannot be checked yet.
+var ErrNoTime = errors.New("waiting for the time, without which no certificate can be checked: neither this machine's clock nor the modem's network has said a plausible one")

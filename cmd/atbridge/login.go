@@ -88,14 +88,11 @@ func (l *login) setClock(ctx context.Context, o bridge.Outside) {
 	l.log.Warn("this machine's clock is not set; the modem's is used to log in and to check certificates", "modem", t.UTC())
 }
 
-// errNoTime: certificates cannot be checked yet.
-var errNoTime = errors.New("waiting for the time, without which no certificate can be checked: neither this machine's clock nor the modem's network has said a plausible one")
-
 // time is what this machine's clock says, or the modem's where this machine has none.
 func (l *login) time() (time.Time, error) {
 	now := l.now().Add(l.skew)
 	if !cloud.Plausible(now) {
-		return now, errNoTime
+		return now, bridge.ErrNoTime
 	}
 	return now, nil
 }

@@ -74,7 +74,7 @@ func TestTLSWaitsForTheTime(t *testing.T) {
 	}{
 		"this machine knows":   {real, nil, true, dialled},
 		"the modem knows":      {time.Unix(1000, 0), func(context.Context) (time.Time, error) { return real, nil }, true, dialled},
-		"nobody knows":         {time.Unix(1000, 0), func(context.Context) (time.Time, error) { return time.Unix(315964810, 0), nil }, true, errNoTime},
+		"nobody knows":         {time.Unix(1000, 0), func(context.Context) (time.Time, error) { return time.Unix(315964810, 0), nil }, true, bridge.ErrNoTime},
 		"no TLS, nobody cares": {time.Unix(1000, 0), nil, false, dialled},
 	} {
 		l := newLogin(slog.New(slog.DiscardHandler))
