@@ -103,7 +103,8 @@ type Bridge struct {
 	recovery recovery
 	direct   direct
 
-	inFlight atomic.Int64 // publishes whose acknowledgement is awaited
+	inFlight atomic.Int64  // publishes whose acknowledgement is awaited
+	due      chan struct{} // holds a token when there is one again; for probe
 
 	upAccepted, upDelivered, downReceived, downDelivered, loops, sessions, switches, recoveries atomic.Uint64
 }
@@ -114,6 +115,7 @@ func New(cfg Config) (*Bridge, error) {
 	b.up.Store(&cfg.Up)
 	b.down.Store(&Routes{})
 	b.replaced = make(chan struct{}, 1)
+	b.due = make(chan struct{}, 1)
 	b.direct.changed = make(chan struct{})
 	if m := cfg.Modem; m != nil {
 		b.ladder = ladder{hasReset: m.Reset != nil, perHour: m.MaxResetsPerHour}

@@ -33,8 +33,9 @@ func (b *Bridge) probe(ctx context.Context) error {
 	signal, look := time.NewTicker(b.alive()), time.NewTicker(lookEvery)
 	defer signal.Stop()
 	defer look.Stop()
+	look.Stop()      // until something is due: an idle machine sleeps
 	var heard uint64 // bytes
-	last := time.Now()
+	var last time.Time
 	for {
 		var err error
 		select {
@@ -47,13 +48,18 @@ func (b *Bridge) probe(ctx context.Context) error {
 			if err == nil {
 				b.progress()
 			}
-		case now := <-look.C:
-			if m == nil {
-				continue
+		case <-b.due:
+			if m != nil {
+				last = time.Now()
+				look.Reset(lookEvery)
 			}
-			if n := m.Counters().BytesIn; n != heard || b.inFlight.Load() == 0 {
+		case now := <-look.C:
+			switch n := m.Counters().BytesIn; {
+			case b.inFlight.Load() == 0:
+				look.Stop()
+			case n != heard:
 				heard, last = n, now
-			} else if now.Sub(last) >= dueSilence {
+			case now.Sub(last) >= dueSilence:
 				err = m.Ping(ctx)
 			}
 		}

@@ -68,7 +68,7 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 		}
 		switch {
 		case err == nil:
-			b.inFlight.Add(1)
+			b.awaiting()
 			inFlight <- sent{e, r}
 			continue
 		case errors.Is(err, modems.ErrMessage) && other && unfit == nil:
@@ -86,6 +86,16 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 		}
 		if err != nil {
 			return fmt.Errorf("the queue: %w", err)
+		}
+	}
+}
+
+// awaiting: one more acknowledgement is due.
+func (b *Bridge) awaiting() {
+	if b.inFlight.Add(1) == 1 {
+		select {
+		case b.due <- struct{}{}:
+		default: // probe has not looked since the last time
 		}
 	}
 }
