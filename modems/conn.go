@@ -82,6 +82,7 @@ func newConn(m *Modem, host string, port int) *conn {
 // begin lets it send. pulled: what comes is announced, and waits in the module.
 func (c *conn) begin(s socket, pulled bool, free func()) {
 	c.socket, c.free = s, free
+	c.m.holds(c, true)
 	go c.run()
 	if pulled {
 		go c.fetch()
@@ -227,6 +228,7 @@ func (c *conn) Close() error {
 // run is the only one that uses the socket: it sends, and in the end closes it.
 func (c *conn) run() {
 	defer close(c.finished)
+	defer c.m.holds(c, false)
 	defer c.free()
 	for {
 		p := c.next()

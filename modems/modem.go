@@ -93,6 +93,7 @@ type Modem struct {
 
 	early     []atcmd.Line // messages of a session of an earlier run
 	stopEarly func()
+	conns     map[*conn]bool // that have a place in the module
 }
 
 // Attach takes over port and talks to what is there until it knows which modem it is. It closes port if it fails.
@@ -193,8 +194,10 @@ func (m *Modem) Done() <-chan struct{} { return m.engine.Done() }
 // Err is why the line ended; nil while it stands.
 func (m *Modem) Err() error { return m.engine.Err() }
 
-// Close closes the port. The module keeps its state, but for a raised baud rate.
+// Close ends the connections through the module and closes the port. Else the module keeps its state, but for a raised baud
+// rate.
 func (m *Modem) Close() error {
+	m.hangUp()
 	m.lower()
 	return m.engine.Close()
 }

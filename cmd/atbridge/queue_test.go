@@ -121,12 +121,12 @@ func TestQueueCommand(t *testing.T) {
 			"show --json 2":  {0, `"payload":"AP8bWzJKDQo="}`, ""},
 			"show 99":        {2, "", "atbridge: message 99: the queue has no such message\n"},
 			"show x":         {2, "", "atbridge: x is no id of a message; atbridge queue list shows them\n"},
-			"show":           {2, "", "accepts 1 arg"},
+			"show":           {2, "", "ID is missing"},
 			"drop 99":        {2, "", "atbridge: message 99: the queue has no such message\n"},
 			"drop 1 0":       {2, "", "0 is no id"},
 			"empty":          {2, "", "unknown command queue empty; there are list, show ID, drop ID and export"},
 			"":               {2, "", "say what to do"},
-			"show --raw 2 3": {2, "", "accepts 1 arg"},
+			"show --raw 2 3": {2, "", "3 is one argument too many"},
 		} {
 			code, stdout, stderr := shell(t, append([]string{"--config", r.file, "queue"}, strings.Fields(args)...)...)
 			if code != want.code || !strings.Contains(stdout, want.stdout) || !strings.Contains(stderr, want.stderr) || (stderr == "") != (want.stderr == "") {

@@ -137,13 +137,13 @@ func TestRecordAndReplayRefuse(t *testing.T) {
 	for args, want := range map[string]string{
 		"replay " + there:              there + ":1: an entry is",
 		"replay " + dir + "/no":        "no such file",
-		"replay":                       "accepts 1 arg",
+		"replay":                       "FILE is missing",
 		"record " + dir + "/new.at":    "port",
 		"replay /dev/null":             "holds nothing to play",
 		"replay --link /tmp " + there:  there + ":1: an entry is",
-		"record --port /dev/ttyUSB2":   "accepts 1 arg",
+		"record --port /dev/ttyUSB2":   "FILE is missing",
 		"replay --timed=x " + there:    "invalid argument",
-		"record --link x --port /dev/": "accepts 1 arg",
+		"record --link x --port /dev/": "FILE is missing",
 	} {
 		if code, _, stderr := call(strings.Fields(args)...); code != exitUsage || !strings.Contains(stderr, want) {
 			t.Errorf("%s: exit %d, %q, want %q", args, code, stderr, want)
