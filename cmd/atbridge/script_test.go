@@ -24,7 +24,9 @@ import (
 
 	"github.com/atbridge/atbridge/atcmd/tty"
 	"github.com/atbridge/atbridge/bridge"
+	"github.com/atbridge/atbridge/bridge/cloud/cloudtest"
 	"github.com/atbridge/atbridge/bridge/control"
+	"github.com/atbridge/atbridge/modems"
 	"github.com/atbridge/atbridge/modems/modemsim"
 )
 
@@ -32,10 +34,15 @@ import (
 //
 //	exits CODE PROGRAM ARG...   it must end with this exit code
 //	modem NAME [FAULT...]       a simulated modem; $MODEM is its port. With the name none nothing is behind it
+//	aliyun                      a platform, with the product a1pk, its secret pr0duct and the device lamp7 on its list; the next
+//	                            modem reaches it, and $CA is its authority
+//	hangup PATH                 a control socket that answers nobody
 //	broker [refuse]             an MQTT broker; $BROKER is its address, $BROKERPORT its port
 //	config [LINE...]            writes atbridge.yaml for both; lines are added at its end, or replace those that begin alike
 //	daemon [stop]               ends the daemon, if one runs, then starts atbridge run and waits until it is online
 //	arrived TOPIC TEXT          the broker has, or will have, such a message
+//	local TOPIC TEXT            publishes to the daemon's local broker, at $FREE
+//	queued N                    waits until so many messages are set aside in the daemon's queue
 //	waitfor FILE                waits until there is such a file
 //	publish TOPIC TEXT          the broker sends such a message to who subscribes, until somebody does
 func TestScripts(t *testing.T) {
@@ -44,6 +51,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
+			e.Setenv("LONG", strings.Repeat("x", 300))
 			e.Setenv("FREE", freeAddr(t))                                 // an address that nobody has
 			e.Setenv("ATBRIDGE_SOCKET", filepath.Join(e.WorkDir, "none")) // no daemon of this machine
 			b := &scriptBench{dir: e.WorkDir}
@@ -54,10 +62,14 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,
 			"modem":   onBench((*scriptBench).modem),
+			"aliyun":  onBench((*scriptBench).aliyun),
+			"hangup":  onBench((*scriptBench).hangUp),
 			"broker":  onBench((*scriptBench).startBroker),
 			"config":  onBench((*scriptBench).config),
 			"daemon":  onBench((*scriptBench).daemon),
 			"arrived": onBench((*scriptBench).arrived),
+			"local":   onBench((*scriptBench).local),
+			"queued":  onBench((*scriptBench).queued),
 			"waitfor": onBench((*scriptBench).waitFor),
 			"publish": onBench((*scriptBench).publish),
 		},
@@ -90,6 +102,7 @@ type scriptBench struct {
 	server *mochi.Server
 	refuse bool
 	run    *exec.Cmd // the daemon
+	reach  map[string]string
 
 	mu  sync.Mutex
 	got []string
@@ -112,10 +125,31 @@ func (b *scriptBench) modem(ts *testscript.TestScript, args []string) {
 		ts.Setenv("MODEM", pty.Path)
 		return
 	}
-	sim, err := modemsim.Start(modemsim.Config{Model: args[0], Baud: 115200, Faults: args[1:]})
+	sim, err := modemsim.Start(modemsim.Config{Model: args[0], Baud: 115200, Faults: args[1:], Map: b.reach})
 	ts.Check(err)
 	b.sims = append(b.sims, sim)
 	ts.Setenv("MODEM", sim.Path())
+}
+
+func (b *scriptBench) aliyun(ts *testscript.TestScript, _ []string) {
+	p := &cloudtest.AliyunProduct{Key: "a1pk", Secret: "pr0duct", Register: true}
+	p.Device("lamp7", "")
+	c, err := cloudtest.Start(b.dir, p)
+	ts.Check(err)
+	ts.Defer(func() { c.Close() })
+	b.reach = c.Map()
+	ts.Setenv("CA", c.CAFile)
+}
+
+func (b *scriptBench) hangUp(ts *testscript.TestScript, args []string) {
+	l, err := net.Listen("unix", ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			c.Close()
+		}
+	}()
 }
 
 // close hangs up first: the broker's Close waits for those who have connected.
@@ -173,6 +207,9 @@ queue: {dir: %s}
 		key, _, _ := strings.Cut(line, ":")
 		before, after, found := strings.Cut(text, "\n"+key+":")
 		if _, rest, ok := strings.Cut(after, "\n"); found && ok {
+			for strings.HasPrefix(rest, " ") { // lines that go on with it
+				_, rest, _ = strings.Cut(rest, "\n")
+			}
 			text = before + "\n" + rest
 		}
 		text += line + "\n"
@@ -227,6 +264,22 @@ func (b *scriptBench) arrived(ts *testscript.TestScript, args []string) {
 func (b *scriptBench) publish(ts *testscript.TestScript, args []string) {
 	b.until(ts, "a subscriber of "+args[0], func() bool { return len(b.server.Topics.Subscribers(args[0]).Subscriptions) > 0 })
 	ts.Check(b.server.Publish(args[0], []byte(args[1]), false, 1))
+}
+
+func (b *scriptBench) local(ts *testscript.TestScript, args []string) {
+	c, err := dialLocal(context.Background(), ts.Getenv("FREE"))
+	ts.Check(err)
+	defer c.Close(context.Background())
+	ts.Check(bridge.Deliver(context.Background(), c, modems.Message{Topic: args[0], Payload: []byte(args[1]), QoS: 1}))
+}
+
+func (b *scriptBench) queued(ts *testscript.TestScript, args []string) {
+	c, err := control.Dial(ts.Getenv("ATBRIDGE_SOCKET"))
+	ts.Check(err)
+	b.until(ts, args[0]+" messages to be set aside", func() bool {
+		s, err := c.Status(context.Background())
+		return err == nil && fmt.Sprint(s.Queue.Poisoned) == args[0]
+	})
 }
 
 func (b *scriptBench) waitFor(ts *testscript.TestScript, args []string) {
