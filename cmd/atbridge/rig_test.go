@@ -126,6 +126,9 @@ func newRig(t *testing.T, sim modemsim.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), log: new(syncBuffer)}
 	r.cloud, r.tls, r.ca = mosquitto(t)
+	if sim.Map == nil {
+		sim.Map = map[string]string{"broker.example:1883": r.cloud}
+	}
 	s, err := modemsim.Start(sim)
 	if err != nil {
 		t.Fatal(err)
