@@ -280,6 +280,7 @@ func TestTokenIsRenewed(t *testing.T) {
 		t.Error("the sessions did not follow one another")
 	}
 	r.stop()
+	r.silent("s3cr3t", "YWMt")
 }
 
 // Two daemons with one identity end each other's sessions; both say so, and neither insists at full speed.
@@ -309,6 +310,8 @@ func TestTwoWithOneIdentity(t *testing.T) {
 	})
 	r.stop()
 	other.stop()
+	r.silent("s3cr3t")
+	other.silent("s3cr3t")
 }
 
 // Ten devices with one image and one product's secret: ten registrations, ten identities, and after a restart none.
@@ -349,6 +352,14 @@ func TestTenDevices(t *testing.T) {
 		if n := p.Registrations(); n != devices {
 			t.Errorf("%d registrations", n)
 		}
+	}
+	for n, r := range rigs {
+		stored := readFile(t, filepath.Join(r.dir, "queue", fmt.Sprintf("identity-a1pk.d-8647000000000%02d.json", n)))
+		_, secret, _ := strings.Cut(stored, `"device_secret": "`)
+		if secret, _, _ = strings.Cut(secret, `"`); len(secret) < 20 {
+			t.Errorf("the secret is %q", secret)
+		}
+		r.silent("s3cr3t", secret)
 	}
 	names := map[string]bool{}
 	for _, l := range c.Logins() {

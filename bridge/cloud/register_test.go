@@ -1,0 +1,100 @@
+package cloud_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atbridge/atbridge/bridge/cloud"
+	"github.com/atbridge/atbridge/bridge/cloud/cloudtest"
+)
+
+// The platform has handed out an identity, and it does not get to the disk: that is told, and a device that has never logged
+// in registers once more. What it is given then is good, whatever is left of the first attempt.
+func TestRegisterLostIdentity(t *testing.T) {
+	for name, v := range map[string]struct {
+		unregistered bool
+		instance     string
+	}{"by HTTPS": {}, "by MQTT": {false, "iot-06z00x"}, "not on the list": {true, ""}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := &cloudtest.AliyunProduct{Key: "pk", Secret: "ps", Register: true, Instance: v.instance}
+			if !v.unregistered {
+				p.Device("dn", "")
+			}
+			c := start(t, p)
+			device := cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", SignMethod: "hmacsha256", InstanceID: v.instance}
+			r, file := registration(t, c, device, "ps", v.unregistered)
+			if err := os.RemoveAll(filepath.Dir(file)); err != nil { // what is written now has no name that lasts
+				t.Fatal(err)
+			}
+			first, err := r.Register(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "storing the identity") {
+				t.Fatal(err)
+			}
+			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file+".new", []byte(`{"product_key":"pk","devi`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if stored, err := cloud.LoadIdentity(file); stored != nil || err != nil {
+				t.Fatalf("%v, %v", stored, err)
+			}
+			if r.Place, err = cloud.Reserve(file); err != nil {
+				t.Fatal(err)
+			}
+			second, err := r.Register(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if second.DeviceSecret == first.DeviceSecret && second.Token == first.Token {
+				t.Error("nothing new was handed out")
+			}
+			stored, err := cloud.LoadIdentity(file)
+			if err != nil || stored == nil {
+				t.Fatalf("%v, %v", stored, err)
+			}
+			if _, err := login(t, c, stored.Login(device), time.Minute); err != nil {
+				t.Errorf("%v; %v", err, c.Refusals())
+			}
+			if n := p.Registrations(); n != 2 {
+				t.Errorf("%d registrations", n)
+			}
+		})
+	}
+}
+
+// A session for registration may stay for 15 s after the answer: the device is gone long before, also where it could not store
+// what it was given.
+func TestRegisterLeavesInTime(t *testing.T) {
+	for name, spoil := range map[string]bool{"stored": false, "not stored": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := &cloudtest.AliyunProduct{Key: "pk", Secret: "ps", Register: true}
+			c := start(t, p)
+			device := cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", SignMethod: "hmacsha256"}
+			r, file := registration(t, c, device, "ps", true)
+			if spoil {
+				if err := os.RemoveAll(filepath.Dir(file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := r.Register(t.Context()); (err != nil) != spoil {
+				t.Fatal(err)
+			}
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for began := time.Now(); c.Online() > 0; <-tick.C {
+				if time.Since(began) > 10*time.Second {
+					t.Fatal("it is still there")
+				}
+			}
+			for _, why := range c.Refusals() {
+				t.Error(why)
+			}
+		})
+	}
+}
