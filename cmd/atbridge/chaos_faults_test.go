@@ -37,12 +37,10 @@ var calamities = []calamity{
 			c.t.Fatal(err)
 		}
 	}},
-	{name: "another baud rate", lose: true, begin: func(c *chaos) {
-		if err := c.sim.SetBootBaud(9600); err != nil {
-			c.t.Fatal(err)
-		}
+	{name: "another baud rate", lasts: 20 * time.Second, lose: true, begin: func(c *chaos) {
+		c.bootBaud(9600)
 		c.sim.Reset()
-	}},
+	}, end: func(c *chaos) { c.bootBaud(115200) }}, // from the next boot on: the traffic does not fit 9600 baud
 	{name: "unplugged", lasts: 3 * time.Second, begin: (*chaos).unplug, end: (*chaos).replug},
 	{name: "unplugged, no power", lasts: 3 * time.Second, lose: true, begin: func(c *chaos) {
 		c.unplug()
@@ -82,6 +80,12 @@ func (c *chaos) replug() {
 		c.t.Fatal(err)
 	}
 	if err := os.Symlink(c.sim.Path(), c.link); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *chaos) bootBaud(rate int) {
+	if err := c.sim.SetBootBaud(rate); err != nil {
 		c.t.Fatal(err)
 	}
 }
