@@ -28,7 +28,8 @@ func newRecordCmd(g *globals) *cobra.Command {
 
 It stands between the modem and whatever speaks to it: it opens the port, offers a pseudo-terminal in its place, and
 writes to FILE what passes, every byte of it. Arguments of commands that carry PINs or passwords stand as ***.
-Identities (IMEI, IMSI, phone numbers) and messages stand as they are: look before you give a transcript away.`,
+Identities (IMEI, IMSI, phone numbers) and messages stand as they are, and so does all data: on path tcp without TLS the
+password of the MQTT session is in it. Look before you give a transcript away.`,
 		Example: `  atbridge record --port /dev/ttyUSB2 --link /tmp/modem session.at
   atbridge send --port /tmp/modem ATI 'AT+CPIN?'     # or run, minicom, ...
   atbridge replay session.at --link /tmp/modem       # later, without the modem`,
