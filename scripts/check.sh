@@ -2,7 +2,7 @@
 # The one gate: people and CI run the same. It stops at the first step that fails and says what to do.
 #
 #   scripts/check.sh            everything
-#   FUZZTIME=1m scripts/check.sh
+#   FUZZTIME=1000000x scripts/check.sh
 #
 # Needs Go and, for all tests to run, mosquitto and strace. The network is used for Go modules only.
 set -euo pipefail
@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.."
 
 # A version that is known to work; a newer one may know new complaints.
 STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.8.0
-FUZZTIME=${FUZZTIME:-3s}
+# Counted, not timed: up to Go 1.26 a time that runs out may fail a target that found nothing (https://go.dev/issue/75804).
+FUZZTIME=${FUZZTIME:-20000x}
 MAXLINES=450
 MAXBINARY=14000000 # bytes of the stripped binary for linux/arm: it must fit small flash, and grow on purpose only
 
