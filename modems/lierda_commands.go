@@ -12,7 +12,6 @@ import (
 const (
 	lierdaClient = 0 // <client_idx>; the manual knows 0 to 4 and says that only 0 works (MQTT)
 
-	lierdaMaxHost    = 100  // AT+LMQTTOPEN (MQTT)
 	lierdaMaxText    = 256  // client id, user name, topic, and message of a will (MQTT)
 	lierdaMaxInline  = 1024 // payload in the command line (MQTT; AT says 1460)
 	lierdaMaxPayload = 8000 // payload behind the prompt (MQTT)

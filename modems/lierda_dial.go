@@ -26,6 +26,8 @@ const (
 	lierdaLost    = 5 * time.Second         // CONNACK may still come behind a status that tells of a loss (seen on an EC-01G)
 )
 
+var lierdaLimits = textLimits{host: 100, name: lierdaMaxText, topic: lierdaMaxText, will: lierdaMaxText} // AT+LMQTTOPEN and others (MQTT)
+
 var lierdaOpenWords = map[int]string{ // MQTT
 	-1: "the network could not be opened",
 	1:  "wrong parameter",
@@ -47,16 +49,11 @@ func (q lierdaMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Ses
 	}
 	m.opts.Progress("opening the MQTT session")
 	s := newLierdaSession(m, q, cfg.Window)
-	err := s.dial(ctx, cfg)
-	if err == nil {
-		go s.watch()
-		return s, nil
+	if err := s.dial(ctx, cfg); err != nil {
+		return nil, s.undo(ctx, err)
 	}
-	s.end(err)
-	defer s.stop()
-	cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*lierdaEnded)
-	defer cancel()
-	return nil, errors.Join(err, s.cleanUp(cleanCtx))
+	go s.watch()
+	return s, nil
 }
 
 // lierdaSuits refuses what these commands cannot carry, before a byte is sent.
@@ -64,19 +61,7 @@ func lierdaSuits(cfg MQTTConfig) error {
 	if cfg.TLS != nil { // AT+LMQTTCFG="sslenable" is there, but no command is known that gives it a certificate
 		return fmt.Errorf("%w: mqtts on the module's own stack, because the module could not verify the broker; let the host do it (path.mode: tcp or host), or use mqtt://", ErrUnsupported)
 	}
-	settings := []text{
-		{"cloud.broker", cfg.Host, lierdaMaxHost},
-		{"cloud.client_id", cfg.ClientID, lierdaMaxText},
-		{"cloud.username", cfg.Username, lierdaMaxText},
-		{"cloud.password", cfg.Password, 0},
-	}
-	if w := cfg.Will; w != nil {
-		settings = append(settings, text{"the will's topic", w.Topic, lierdaMaxText}, text{"the will's message", string(w.Payload), lierdaMaxText})
-	}
-	if a := cfg.Aliyun; a != nil {
-		settings = append(settings, text{"the product key", a.ProductKey, 0}, text{"the device name", a.DeviceName, 0}, text{"the device secret", a.DeviceSecret, 0})
-	}
-	return suits(settings...)
+	return lierdaLimits.suits(cfg)
 }
 
 // dial goes from whatever there is to a connected client. A client that is in use is of an earlier run: it is closed
@@ -105,6 +90,7 @@ func (s *lierdaSession) dial(ctx context.Context, cfg MQTTConfig) error {
 
 // cleanUp disconnects and closes, whatever comes of it: mostly there is nothing to end.
 func (s *lierdaSession) cleanUp(ctx context.Context) error {
+	s.up.Store(false) // what tells of the end is no loss
 	for _, name := range []string{"+LMQTTDISC", "+LMQTTCLOSE"} {
 		_, err := s.exchange(ctx, atcmd.Set(name, lierdaClient), lierdaEnded, name+":", ofLierdaClient)
 		switch {

@@ -45,18 +45,21 @@ type lierdaSession struct {
 	up      atomic.Bool // connected, and not closing: what tells of a loss is about this session
 	connack chan error  // the answer to CONNECT
 	lost    chan error  // a loss that was told before the answer
-	closed  atomic.Bool
 }
 
 func newLierdaSession(m *Modem, q lierdaMQTT, window int) *lierdaSession {
 	s := &lierdaSession{connack: make(chan error, 1), lost: make(chan error, 1)}
 	s.begin(m, nativeSpec{
-		limits:  q.Limits(),
-		command: "AT+LMQTTPUB",
-		result:  lierdaResult,
-		mute:    lierdaMute,
-		send:    s.send,
-		stands:  func(ctx context.Context) (bool, error) { return lierdaStands(ctx, m) },
+		limits:      q.Limits(),
+		command:     "AT+LMQTTPUB",
+		result:      lierdaResult,
+		mute:        lierdaMute,
+		send:        s.send,
+		stands:      func(ctx context.Context) (bool, error) { return lierdaStands(ctx, m) },
+		subscribe:   s.subscribe,
+		unsubscribe: s.unsubscribe,
+		cleanUp:     s.cleanUp,
+		within:      2 * lierdaEnded,
 	}, window)
 	s.listen(s.handle, "") // all: a boot message may be any line
 	return s
@@ -85,22 +88,14 @@ func (s *lierdaSession) send(ctx context.Context, id uint16, msg Message) error 
 	return err
 }
 
-// Subscribe waits for SUBACK.
-func (s *lierdaSession) Subscribe(ctx context.Context, filter string, qos byte) error {
+func (s *lierdaSession) subscribe(ctx context.Context, filter string, qos byte) error {
 	id := s.takeID()
-	if err := s.packet(ctx, lierdaSubscribe(id, filter, qos), id); err != nil {
-		return fmt.Errorf("subscribe to %s: %w", filter, err)
-	}
-	return nil
+	return s.packet(ctx, lierdaSubscribe(id, filter, qos), id)
 }
 
-// Unsubscribe waits for UNSUBACK.
-func (s *lierdaSession) Unsubscribe(ctx context.Context, filter string) error {
+func (s *lierdaSession) unsubscribe(ctx context.Context, filter string) error {
 	id := s.takeID()
-	if err := s.packet(ctx, lierdaUnsubscribe(id, filter), id); err != nil {
-		return fmt.Errorf("unsubscribe from %s: %w", filter, err)
-	}
-	return nil
+	return s.packet(ctx, lierdaUnsubscribe(id, filter), id)
 }
 
 // The result of both; the manual's example of an unsubscription spells it in the second way.
@@ -260,19 +255,4 @@ func (s *lierdaSession) watch() {
 			}
 		}
 	}
-}
-
-// Close disconnects in order. What the module pushes until it has disconnected can still be received: it has
-// acknowledged it.
-func (s *lierdaSession) Close(ctx context.Context) error {
-	if s.closed.Swap(true) {
-		return nil
-	}
-	defer s.stop()
-	defer s.end(ErrSessionClosed)
-	if s.m.Err() != nil {
-		return nil // the line is gone, and the module's session with it or not: the next dial cleans up
-	}
-	s.up.Store(false)
-	return s.cleanUp(ctx)
 }

@@ -19,13 +19,14 @@ type luatMQTT struct {
 
 // Limits of AT+MPUBEX.
 func (q luatMQTT) Limits() Limits {
-	return Limits{Topic: luatMaxName, Payload: q.payload, Window: q.window}
+	return Limits{Topic: luatMaxTopic, Payload: q.payload, Window: q.window}
 }
 
-const (
-	luatMaxName = 256  // bytes of client id, user name, password and topic (MQTT, MCONFIG and MSUB)
-	luatMaxWill = 1360 // bytes of the will (MQTT, MCONFIG)
+const luatMaxTopic = 256 // bytes (MQTT, MSUB)
 
+var luatLimits = textLimits{host: 256, name: 256, password: 256, topic: 256, will: 1360} // MQTT, MCONFIG
+
+const (
 	luatOpenTimeout    = 60 * time.Second // seen: 1.4 to 2.3 s with TLS; the name must be resolved, and packets get lost
 	luatConnectTimeout = 30 * time.Second // seen: 0.25 s
 	luatPoke           = 2 * time.Second  // brokers have been seen to wait 5 s for CONNECT
@@ -35,7 +36,7 @@ const (
 // DialMQTT opens the TCP or TLS connection, and connects at once: brokers drop a connection that stays silent. What an
 // earlier run has left is closed first; the module's session survives its host.
 func (q luatMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Session, error) {
-	if err := luatFits(cfg); err != nil {
+	if err := luatLimits.suits(cfg); err != nil {
 		return nil, err
 	}
 	var certificates []pemFile
@@ -64,30 +65,10 @@ func (q luatMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Sessi
 		return nil, err
 	}
 	if err := s.connect(ctx, cfg); err != nil {
-		s.end(err)
-		defer s.stop()
-		cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), luatConnectTimeout)
-		defer cancel()
-		return nil, errors.Join(err, luatCleanUp(cleanCtx, m))
+		return nil, s.undo(ctx, err)
 	}
 	go s.watch()
 	return s, nil
-}
-
-// luatFits refuses what the module's commands cannot hold.
-func luatFits(cfg MQTTConfig) error {
-	for key, value := range map[string]string{"cloud.broker": cfg.Host, "cloud.client_id": cfg.ClientID, "cloud.username": cfg.Username, "cloud.password": cfg.Password} {
-		if _, err := atcmd.Quote(value); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrUnsupported, key, err)
-		}
-		if len(value) > luatMaxName {
-			return fmt.Errorf("%w: %s has more than %d bytes (AT+MCONFIG)", ErrUnsupported, key, luatMaxName)
-		}
-	}
-	if w := cfg.Will; w != nil && (len(w.Topic) > luatMaxName || len(w.Payload) > luatMaxWill) {
-		return fmt.Errorf("%w: a will of more than %d bytes, or its topic of more than %d (AT+MCONFIG)", ErrUnsupported, luatMaxWill, luatMaxName)
-	}
-	return nil
 }
 
 // luatCleanUp ends whatever session there is; how it is answered says nothing (FAQ).

@@ -26,10 +26,14 @@ func newLuatSession(m *Modem, q luatMQTT, extended bool, window int) *luatSessio
 		command = "AT+MPUB"
 	}
 	s.begin(m, nativeSpec{
-		limits:  q.Limits(),
-		command: command,
-		result:  luatResult,
-		send:    s.send,
+		limits:      q.Limits(),
+		command:     command,
+		result:      luatResult,
+		send:        s.send,
+		subscribe:   s.subscribe,
+		unsubscribe: s.unsubscribe,
+		cleanUp:     func(ctx context.Context) error { return luatCleanUp(ctx, m) },
+		within:      luatConnectTimeout,
 		stands: func(ctx context.Context) (bool, error) {
 			state, err := luatState(ctx, m)
 			return state == "1", err
@@ -129,20 +133,12 @@ func luatEscape(p []byte) (string, bool) {
 	return b.String(), true
 }
 
-// Subscribe waits for SUBACK. The module does not tell what was granted.
-func (s *luatSession) Subscribe(ctx context.Context, filter string, qos byte) error {
-	if err := s.inTurn(ctx, atcmd.Set("+MSUB", filter, min(qos, 2)), "SUBACK"); err != nil {
-		return fmt.Errorf("subscribe to %s: %w", filter, err)
-	}
-	return nil
+func (s *luatSession) subscribe(ctx context.Context, filter string, qos byte) error {
+	return s.inTurn(ctx, atcmd.Set("+MSUB", filter, qos), "SUBACK")
 }
 
-// Unsubscribe waits for UNSUBACK.
-func (s *luatSession) Unsubscribe(ctx context.Context, filter string) error {
-	if err := s.inTurn(ctx, atcmd.Set("+MUNSUB", filter), "UNSUBACK"); err != nil {
-		return fmt.Errorf("unsubscribe from %s: %w", filter, err)
-	}
-	return nil
+func (s *luatSession) unsubscribe(ctx context.Context, filter string) error {
+	return s.inTurn(ctx, atcmd.Set("+MUNSUB", filter), "UNSUBACK")
 }
 
 // inTurn waits until nothing else is on its way, sends c, and waits for its result.
@@ -196,14 +192,4 @@ func (s *luatSession) settleOnly(outcome Outcome) {
 	if only > 0 {
 		s.settle(only, outcome)
 	}
-}
-
-// Close disconnects in order. What the module pushes until then can still be received: it has acknowledged it.
-func (s *luatSession) Close(ctx context.Context) error {
-	defer s.stop()
-	defer s.end(ErrSessionClosed)
-	if s.m.Err() != nil {
-		return nil // the line is gone; the next dial cleans up
-	}
-	return luatCleanUp(ctx, s.m)
 }

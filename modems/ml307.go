@@ -124,21 +124,25 @@ func (q ml307MQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Sess
 	if cfg.Will != nil {
 		will = *cfg.Will
 	}
-	err := suits(text{"cloud.broker", cfg.Host, 128}, text{"cloud.client_id", cfg.ClientID, 128}, text{"cloud.username", cfg.Username, 128},
-		text{"cloud.password", cfg.Password, 256}, text{"the will's topic", will.Topic, 256}, text{"the will's message", string(will.Payload), 256})
-	if err != nil {
+	if err := (textLimits{host: 128, name: 128, password: 256, topic: 256, will: 256}).suits(cfg); err != nil {
 		return nil, err
 	}
 	m.opts.Progress("opening the MQTT session")
 	s := &ml307Session{ids: map[int]uint16{}}
-	s.begin(m, nativeSpec{limits: q.Limits(), command: "AT+MQTTPUB", result: ml307Result, send: s.send, stands: s.stands}, cfg.Window)
+	s.begin(m, nativeSpec{
+		limits:      q.Limits(),
+		command:     "AT+MQTTPUB",
+		result:      ml307Result,
+		send:        s.send,
+		stands:      s.stands,
+		subscribe:   s.subscribe,
+		unsubscribe: s.unsubscribe,
+		cleanUp:     s.cleanUp,
+		within:      2 * ml307Ended,
+	}, cfg.Window)
 	s.listen(s.handle, append([]string{"+MQTTURC:", "+MIPCALL:"}, ml307Reboot...)...)
 	if err := s.dial(ctx, cfg, will); err != nil {
-		cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*ml307Ended)
-		defer cancel()
-		err = errors.Join(err, s.cleanUp(cleanCtx))
-		s.abandon(err)
-		return nil, err
+		return nil, s.undo(ctx, err)
 	}
 	go s.watch()
 	return s, nil
@@ -236,24 +240,17 @@ func (s *ml307Session) stands(ctx context.Context) (bool, error) {
 	return bare(r, "+MQTTSTATE") == "2", err
 }
 
-// Subscribe waits for SUBACK.
-func (s *ml307Session) Subscribe(ctx context.Context, filter string, qos byte) error {
-	code, err := s.ask(ctx, "+MQTTSUB", filter, min(qos, 2))
+func (s *ml307Session) subscribe(ctx context.Context, filter string, qos byte) error {
+	code, err := s.ask(ctx, "+MQTTSUB", filter, qos)
 	if err == nil && code == "128" {
-		err = errors.New("the broker refused it")
+		err = errNotGranted
 	}
-	if err != nil {
-		return fmt.Errorf("subscribe to %s: %w", filter, err)
-	}
-	return nil
+	return err
 }
 
-// Unsubscribe waits for UNSUBACK.
-func (s *ml307Session) Unsubscribe(ctx context.Context, filter string) error {
-	if _, err := s.ask(ctx, "+MQTTUNSUB", filter); err != nil {
-		return fmt.Errorf("unsubscribe from %s: %w", filter, err)
-	}
-	return nil
+func (s *ml307Session) unsubscribe(ctx context.Context, filter string) error {
+	_, err := s.ask(ctx, "+MQTTUNSUB", filter)
+	return err
 }
 
 // ask sends a packet and returns the code in the broker's answer, which bears the identifier that the module has told.
@@ -328,14 +325,4 @@ func (s *ml307Session) received(l atcmd.Line) {
 		s.deliver(s.part)
 		s.part = Message{}
 	}
-}
-
-// Close disconnects in order. What comes until then can still be received: the module has acknowledged it.
-func (s *ml307Session) Close(ctx context.Context) error {
-	defer s.stop()
-	defer s.end(ErrSessionClosed)
-	if s.m.Err() != nil || s.Err() != nil {
-		return nil
-	}
-	return s.cleanUp(ctx)
 }

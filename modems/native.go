@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/atbridge/atbridge/atcmd"
@@ -14,9 +15,11 @@ import (
 // deliveryQueue is how many messages from the broker may wait to be taken.
 const deliveryQueue = 256
 
+var errNotGranted = errors.New("the broker refused it") // SUBACK code 128
+
 // nativeSession is what every session of a module's own MQTT stack shares: the publishes in flight, each matched to
-// its result by packet identifier, the messages that have come, and the end. A family embeds it, hands it send and
-// stands, and feeds it settle, deliver and end from the URCs it reads.
+// its result by packet identifier, the messages that have come, and the end. A family embeds it, hands it what it does
+// its own way, and feeds it settle, deliver and end from the URCs it reads.
 type nativeSession struct {
 	m    *Modem
 	spec nativeSpec
@@ -30,9 +33,10 @@ type nativeSession struct {
 	pending map[uint16]*nativeReceipt
 	nextID  uint16
 
-	done chan struct{}
-	once sync.Once
-	err  error
+	done   chan struct{}
+	once   sync.Once
+	err    error
+	closed atomic.Bool
 }
 
 // nativeSpec is what a family does its own way.
@@ -50,6 +54,14 @@ type nativeSpec struct {
 
 	// stands asks, after the module has refused a publish, whether the session is still there.
 	stands func(ctx context.Context) (bool, error)
+
+	// subscribe and unsubscribe return once the broker has granted it.
+	subscribe   func(ctx context.Context, filter string, qos byte) error
+	unsubscribe func(ctx context.Context, filter string) error
+
+	// cleanUp ends what the module may have open, and within is how long that may take after a dial that failed.
+	cleanUp func(ctx context.Context) error
+	within  time.Duration
 }
 
 // begin makes s ready for its first URC. window is what the owner asked for; zero or too many: what the module allows.
@@ -228,6 +240,22 @@ func (s *nativeSession) settle(id uint16, outcome Outcome) {
 	}
 }
 
+// Subscribe waits for SUBACK. A lower granted QoS is no failure (seen: asked 2, granted 1), and not every module tells it.
+func (s *nativeSession) Subscribe(ctx context.Context, filter string, qos byte) error {
+	if err := s.spec.subscribe(ctx, filter, min(qos, 2)); err != nil {
+		return fmt.Errorf("subscribe to %s: %w", filter, err)
+	}
+	return nil
+}
+
+// Unsubscribe waits for UNSUBACK.
+func (s *nativeSession) Unsubscribe(ctx context.Context, filter string) error {
+	if err := s.spec.unsubscribe(ctx, filter); err != nil {
+		return fmt.Errorf("unsubscribe from %s: %w", filter, err)
+	}
+	return nil
+}
+
 // exchange sends c and returns the result URC that begins with prefix and that match accepts; it may come before OK.
 func (s *nativeSession) exchange(ctx context.Context, c atcmd.Command, within time.Duration, prefix string, match func(atcmd.Line) bool) (atcmd.Line, error) {
 	w := s.m.await(prefix, match)
@@ -316,27 +344,31 @@ func (s *nativeSession) end(err error) {
 	})
 }
 
+// Close disconnects in order. What the module pushes until it has disconnected can still be received: it has
+// acknowledged it. Where the line is gone, the next dial cleans up.
+func (s *nativeSession) Close(ctx context.Context) error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	defer s.stop()
+	defer s.end(ErrSessionClosed)
+	if s.m.Err() != nil {
+		return nil
+	}
+	return s.spec.cleanUp(ctx)
+}
+
 // abandon gives up a session that never came to stand.
 func (s *nativeSession) abandon(err error) {
 	s.end(err)
 	s.stop()
 }
 
-// text is a setting that goes into a command in quotes, and how many bytes of it the module takes; zero: not known.
-type text struct {
-	key, value string
-	limit      int
-}
-
-// suits refuses settings that a command cannot carry, before a byte is sent.
-func suits(texts ...text) error {
-	for _, s := range texts {
-		if _, err := atcmd.Quote(s.value); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrUnsupported, s.key, err)
-		}
-		if s.limit > 0 && len(s.value) > s.limit {
-			return fmt.Errorf("%w: %s has %d bytes; the module takes %d", ErrUnsupported, s.key, len(s.value), s.limit)
-		}
-	}
-	return nil
+// undo gives up a session that never came to stand but may be open in the module. It returns why.
+func (s *nativeSession) undo(ctx context.Context, err error) error {
+	s.end(err)
+	defer s.stop()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.spec.within)
+	defer cancel()
+	return errors.Join(err, s.spec.cleanUp(ctx))
 }

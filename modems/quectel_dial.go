@@ -28,7 +28,6 @@ const (
 	qmtCloseTimeout = 30 * time.Second  // MQTT 3.2.3, 3.2.5
 	qmtPacket       = 5                 // <pkt_timeout>, seconds, the default (MQTT 3.2.1)
 	qmtRetries      = 3                 // <retry_times>, the default
-	qmtWill         = 256               // bytes of the will's topic, and of its message (MQTT 3.2.1)
 	// A packet is sent once and retried; then the module gives up. A QMT result that is later than this is lost.
 	qmtResult = (qmtPacket*(qmtRetries+1) + 5) * time.Second
 
@@ -36,6 +35,8 @@ const (
 	// 1 to 180 s). A payload of 1,500 bytes takes 3.1 s at 4800 baud.
 	qmtEdit = 4
 )
+
+var qmtLimits = textLimits{host: 100, topic: 256, will: 256} // MQTT 3.2.1, 3.2.2
 
 var qmtOpenWords = map[int]string{ // MQTT 3.2.2
 	-1: "the network could not be opened",
@@ -56,16 +57,8 @@ func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Se
 			return nil, err
 		}
 	}
-	for key, value := range map[string]string{"cloud.broker": cfg.Host, "cloud.client_id": cfg.ClientID, "cloud.username": cfg.Username, "cloud.password": cfg.Password} {
-		if _, err := atcmd.Quote(value); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrUnsupported, key, err)
-		}
-	}
-	if w := cfg.Will; w != nil && (len(w.Topic) > qmtWill || len(w.Payload) > qmtWill) {
-		return nil, fmt.Errorf("%w: a will of more than %d bytes (MQTT 3.2.1)", ErrUnsupported, qmtWill)
-	}
-	if len(cfg.Host) > 100 {
-		return nil, fmt.Errorf("%w: the module takes a host name of at most 100 bytes (MQTT 3.2.2)", ErrUnsupported)
+	if err := qmtLimits.suits(cfg); err != nil {
+		return nil, err
 	}
 	m.opts.Progress("opening the MQTT session")
 	if err := quectelCleanUp(ctx, m, false); err != nil {
@@ -93,11 +86,7 @@ func (q quectelMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Se
 		return nil, err
 	}
 	if err := quectelConnect(ctx, m, s, cfg); err != nil {
-		s.end(err)
-		defer s.stop()
-		cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), qmtCloseTimeout)
-		defer cancel()
-		return nil, errors.Join(err, quectelCleanUp(cleanCtx, m, true))
+		return nil, s.undo(ctx, err)
 	}
 	go s.watch()
 	return s, nil

@@ -41,11 +41,15 @@ type quectelSession struct {
 func newQuectelSession(m *Modem, q quectelMQTT, publish quectelPublisher, window int) *quectelSession {
 	s := &quectelSession{publish: publish}
 	s.begin(m, nativeSpec{
-		limits:  q.Limits(),
-		command: "AT" + publish.name,
-		result:  qmtResult,
-		send:    s.send,
-		stands:  func(ctx context.Context) (bool, error) { return quectelStands(ctx, m, "+QMTCONN") },
+		limits:      q.Limits(),
+		command:     "AT" + publish.name,
+		result:      qmtResult,
+		send:        s.send,
+		stands:      func(ctx context.Context) (bool, error) { return quectelStands(ctx, m, "+QMTCONN") },
+		subscribe:   s.subscribe,
+		unsubscribe: s.unsubscribe,
+		cleanUp:     func(ctx context.Context) error { return quectelCleanUp(ctx, m, true) },
+		within:      qmtCloseTimeout,
 	}, window)
 	s.listen(s.handle, append([]string{"+QMTPUBEX:", "+QMTPUB:", "+QMTRECV:", "+QMTSTAT:", "+QMTPING:", "+QIURC:"}, quectelReboot...)...)
 	return s
@@ -71,24 +75,17 @@ func (s *quectelSession) send(ctx context.Context, id uint16, msg Message) error
 	return err
 }
 
-// Subscribe waits for SUBACK. A lower granted QoS is no failure (seen: asked 2, granted 1).
-func (s *quectelSession) Subscribe(ctx context.Context, filter string, qos byte) error {
-	value, err := s.packet(ctx, "+QMTSUB", filter, min(qos, 2))
+func (s *quectelSession) subscribe(ctx context.Context, filter string, qos byte) error {
+	value, err := s.packet(ctx, "+QMTSUB", filter, qos)
 	if err == nil && value == "128" {
-		err = errors.New("the broker refused it")
+		err = errNotGranted
 	}
-	if err != nil {
-		return fmt.Errorf("subscribe to %s: %w", filter, err)
-	}
-	return nil
+	return err
 }
 
-// Unsubscribe waits for UNSUBACK.
-func (s *quectelSession) Unsubscribe(ctx context.Context, filter string) error {
-	if _, err := s.packet(ctx, "+QMTUNS", filter); err != nil {
-		return fmt.Errorf("unsubscribe from %s: %w", filter, err)
-	}
-	return nil
+func (s *quectelSession) unsubscribe(ctx context.Context, filter string) error {
+	_, err := s.packet(ctx, "+QMTUNS", filter)
+	return err
 }
 
 // packet sends +QMTSUB or +QMTUNS and returns the value behind a good result.
@@ -163,15 +160,4 @@ func (s *quectelSession) received(l atcmd.Line) {
 	}
 	msg.QoS = 1 // the module does not tell
 	s.deliver(msg)
-}
-
-// Close disconnects in order. What the module pushes until it has disconnected can still be received: it has
-// acknowledged it.
-func (s *quectelSession) Close(ctx context.Context) error {
-	defer s.stop()
-	defer s.end(ErrSessionClosed)
-	if s.m.Err() != nil {
-		return nil // the line is gone, and the module's session with it or not: the next dial cleans up
-	}
-	return quectelCleanUp(ctx, s.m, false)
 }
