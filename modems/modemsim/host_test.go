@@ -315,13 +315,30 @@ func (h *host) speed(baud int) {
 	}
 }
 
-// garbage reads what comes until the line falls silent.
-func (h *host) garbage() string {
+// heard waits until so many bytes of the host's have reached the module. From then on a change of the host's rate cannot
+// mend them.
+func (h *host) heard(n int) {
+	h.t.Helper()
+	deadline := time.Now().Add(patient)
+	for h.sim.Stats().FromHost < int64(n) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("only %d of %d bytes reached the module", h.sim.Stats().FromHost, n)
+		}
+		runtime.Gosched()
+	}
+}
+
+// garbage reads at least so many bytes, and then what comes until the line falls silent.
+func (h *host) garbage(least int) string {
 	h.t.Helper()
 	var all []byte
 	b := make([]byte, 4096)
 	for {
-		h.f.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		wait := patient
+		if len(all) >= least {
+			wait = 50 * time.Millisecond
+		}
+		h.f.SetReadDeadline(time.Now().Add(wait))
 		n, err := h.f.Read(b)
 		all = append(all, b[:n]...)
 		if err != nil {

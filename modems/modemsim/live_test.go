@@ -44,7 +44,7 @@ func TestWedge(t *testing.T) {
 
 	h.send("AT+COPS=?\r") // a command is running, and input waits
 	h.sim.Wedge()
-	h.garbage()
+	h.garbage(0)
 	h.send("AT\r")
 	h.sim.Reset()
 	h.expect(banner)
@@ -266,8 +266,8 @@ func TestBootBaud(t *testing.T) {
 	if err := h.sim.SetBootBaud(9600); err != nil {
 		t.Fatal(err)
 	}
-	h.ask("AT+CFUN=1,1", isOK)
 	h.speed(9600)
+	h.sim.Reset()
 	h.expect(banner)
 	h.ask("AT+IPR?", urc("+IPR: 9600")+isOK)
 	if err := h.sim.SetBootBaud(0); err == nil {
@@ -282,7 +282,7 @@ func TestNoiseNow(t *testing.T) {
 	t.Parallel()
 	h := bare(t)
 	h.sim.Noise(100)
-	if got := h.garbage(); len(got) != 100 {
+	if got := h.garbage(100); len(got) != 100 {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
 	h.ask("AT", isOK)

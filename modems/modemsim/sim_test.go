@@ -152,7 +152,7 @@ func TestOverrun(t *testing.T) {
 	if h.sim.Stats().Overruns == 0 {
 		t.Fatal("nothing was lost")
 	}
-	h.garbage()
+	h.garbage(0)
 	h.send("\rAT\r")
 	h.until(isOK)
 }
