@@ -255,12 +255,12 @@ func TestAirHoldsURCs(t *testing.T) {
 
 func TestAirSheet(t *testing.T) {
 	t.Parallel()
+	begin := time.Now()
 	h := start(t, Config{Model: "air724ug", Latency: "sheet", Faults: []string{"boot-delay=50ms"}})
 	h.expect(urc("RDY"))
-	begin := time.Now()
 	h.airRest()
 	if took := time.Since(begin); took < 2*time.Second {
-		t.Errorf("the network was there %v after RDY", took)
+		t.Errorf("the network was there %v after the power", took)
 	}
 	begin = time.Now()
 	h.ask("AT", "AT\r"+isOK) // waits for an LF

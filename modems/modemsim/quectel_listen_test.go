@@ -87,7 +87,7 @@ func TestQuectelNames(t *testing.T) {
 // commands wait as well.
 func TestQuectelFarAway(t *testing.T) {
 	t.Parallel()
-	const rtt = 700 * time.Millisecond
+	const rtt = 2 * time.Second
 	p := newPeer(t)
 	h := stack(t, Config{RTT: rtt}, p)
 	h.qiopen(0, buffered, p)
