@@ -31,6 +31,9 @@ type host struct {
 
 const patient = 10 * time.Second
 
+// noHost is a name that no resolver has to be asked for: where none answers, that would take longer than a test waits.
+const noHost = "no..such.host"
+
 // start runs a module and opens its port.
 func start(t *testing.T, cfg Config) *host {
 	t.Helper()

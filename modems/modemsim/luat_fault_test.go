@@ -157,7 +157,7 @@ var airFaultTests = map[string]func(t *testing.T){
 			h.expect(result + isOK)
 		}
 		h.ask("AT+MIPCLOSE", isOK)
-		h.ask(`AT+MIPSTART="nobody.invalid",1`, urc("STATE: IP INITIAL")+urc("CONNECT FAIL")+isOK)
+		h.ask(`AT+MIPSTART="`+noHost+`",1`, urc("STATE: IP INITIAL")+urc("CONNECT FAIL")+isOK)
 		h = airOff(t, p.l.Addr().String(), "early-urc")
 		h.ask(`AT+CIPSTART="TCP","server",80`, urc("CONNECT OK")+isOK)
 	},

@@ -178,7 +178,7 @@ func TestOpenFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	h := start(t, Config{Map: map[string]string{"nobody:1": l.Addr().String(), "nowhere:1": "does-not-exist.invalid:1"}})
+	h := start(t, Config{Map: map[string]string{"nobody:1": l.Addr().String(), "nowhere:1": noHost + ":1"}})
 	h.quiet()
 	h.ask(`AT+QMTOPEN=0,"nobody",1`, isOK+urc("+QMTOPEN: 0,-1"))
 	h.ask(`AT+QMTOPEN=0,"nowhere",1`, isOK+urc("+QMTOPEN: 0,4"))

@@ -72,7 +72,7 @@ func TestQuectelNames(t *testing.T) {
 	h := stack(t, Config{Map: map[string]string{"a.b:1": "127.0.0.1:1"}, RTT: 20 * time.Millisecond}, p)
 	h.ask(`AT+QIDNSGIP=1,"server"`, isOK+urc(`+QIURC: "dnsgip",0,1,0`)+urc(`+QIURC: "dnsgip","198.51.100.2"`))
 	h.ask(`AT+QIDNSGIP=1,"172.188.83.251"`, isOK+urc(`+QIURC: "dnsgip",0,1,0`)+urc(`+QIURC: "dnsgip","172.188.83.251"`)) // log L4
-	h.ask(`AT+QIDNSGIP=1,"no.such.host.invalid"`, isOK+urc(`+QIURC: "dnsgip",565`))
+	h.ask(`AT+QIDNSGIP=1,"`+noHost+`"`, isOK+urc(`+QIURC: "dnsgip",565`))
 	h.ask(`AT+QIDNSGIP=2,"server"`, isOK+urc(`+QIURC: "dnsgip",561`))
 	h.ask(`AT+QIOPEN=1,0,"TCP","198.51.100.2",80`, isOK+urc("+QIOPEN: 0,0"))
 	p.accept()

@@ -319,7 +319,7 @@ func TestQuectelContext(t *testing.T) {
 	p.l.Close()
 	h.ask(`AT+QIOPEN=1,0,"TCP","server",80`, isOK+urc("+QIOPEN: 0,566"))
 	h.ask("AT+QIGETERROR", urc("+QIGETERROR: 566,socket connect failed")+isOK)
-	h.ask(`AT+QIOPEN=1,1,"TCP","no.such.host.invalid",80`, isOK+urc("+QIOPEN: 1,565"))
+	h.ask(`AT+QIOPEN=1,1,"TCP","`+noHost+`",80`, isOK+urc("+QIOPEN: 1,565"))
 }
 
 func TestQuectelSocketArguments(t *testing.T) {

@@ -98,11 +98,11 @@ func TestCannotDialSocket(t *testing.T) {
 			return
 		}
 		for addr, want := range map[string]string{
-			"127.0.0.1:1":         "dial 127.0.0.1:1 through the modem: ",
-			"nobody.invalid:1883": "resolve",
-			"a\";+CFUN=0;\"b:1":   "not allowed in an AT command",
-			"127.0.0.1:0":         "is no port number",
-			"127.0.0.1":           "missing port",
+			"127.0.0.1:1":       "dial 127.0.0.1:1 through the modem: ",
+			"nobody..home:1883": "resolve", // a name that no resolver has to be asked for
+			"a\";+CFUN=0;\"b:1": "not allowed in an AT command",
+			"127.0.0.1:0":       "is no port number",
+			"127.0.0.1":         "missing port",
 		} {
 			if _, err := m.DialContext(b.ctx, "tcp", addr); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v; want %q in it", addr, err, want)
