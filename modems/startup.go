@@ -24,10 +24,7 @@ func (m *Modem) start(ctx context.Context) error {
 	if err := m.listen(ctx); err != nil {
 		return err
 	}
-	if err := m.greet(ctx); err != nil {
-		return err
-	}
-	if err := m.identify(ctx); err != nil {
+	if err := m.meet(ctx); err != nil {
 		return err
 	}
 	d, err := choose(m.opts.Driver, m.Identity())
@@ -79,22 +76,33 @@ func (m *Modem) still(ctx context.Context, length time.Duration) error {
 	}
 }
 
-// greet sends AT until it is answered by OK and nothing else, then turns the echo off and numeric errors on (V.250
-// 5.2.3, 27.007 9.1). What comes beside an OK, while a line is still noisy, could be taken for an answer later.
-func (m *Modem) greet(ctx context.Context) error {
-	m.opts.Progress("waiting for the modem to answer AT")
-	for start := time.Now(); ; {
+// meet greets the modem and asks who it is. While a line is still noisy an answer may come alone by chance, and noise that
+// comes with one would be taken for the modem's name: an identity counts if nothing came beside it, or if it comes twice.
+func (m *Modem) meet(ctx context.Context) error {
+	for start, last := time.Now(), (Identity{}); ; {
+		if err := m.greet(ctx); err != nil {
+			return err
+		}
 		noise := m.Counters().UnexpectedLines
-		r, err := m.Do(ctx, atcmd.Exec("").WithTimeout(firstTimeout))
-		if err == nil && len(r.Info) == 0 && m.Counters().UnexpectedLines == noise {
-			break
+		id, alone, err := m.identify(ctx)
+		if err != nil {
+			return err
 		}
-		if time.Since(start) > noiseTimeout && (err == nil || atcmd.Refused(err)) {
-			return fmt.Errorf("%w: what comes back for AT is not a clean OK; is the wiring sound, and the baud rate right?", ErrNoAnswer)
+		if alone && m.Counters().UnexpectedLines == noise || id == last || time.Since(start) > noiseTimeout {
+			m.learn(func(i *Identity, _ *Network) { *i = id })
+			return nil
 		}
-		if err != nil && !errors.Is(err, atcmd.ErrTimeout) && !atcmd.Refused(err) && !errors.Is(err, atcmd.ErrReboot) {
-			return m.noAnswer(err)
+		last = id
+		if err := m.still(ctx, settleTime); err != nil {
+			return err
 		}
+	}
+}
+
+// greet gets the modem's attention, then turns the echo off and numeric errors on (V.250 5.2.3, 27.007 9.1).
+func (m *Modem) greet(ctx context.Context) error {
+	if err := m.hail(ctx); err != nil {
+		return err
 	}
 	for _, c := range []atcmd.Command{atcmd.Exec("E0"), atcmd.Set("+CMEE", 1)} {
 		if err := m.try(ctx, c); err != nil {
@@ -102,6 +110,33 @@ func (m *Modem) greet(ctx context.Context) error {
 		}
 	}
 	return m.fallIn(ctx)
+}
+
+// hail sends AT until it is answered by OK and nothing else. What comes beside an OK, while a line is still noisy, could be
+// taken for an answer later: once anything did, nothing may come for settleTime before the OK either.
+func (m *Modem) hail(ctx context.Context) error {
+	m.opts.Progress("waiting for the modem to answer AT")
+	noisy := false
+	for start := time.Now(); ; {
+		patient := time.Since(start) <= noiseTimeout
+		noise := m.Counters().UnexpectedLines
+		if noisy && patient { // later, an OK that is clean itself will do: some modems are never silent
+			if err := m.still(ctx, settleTime); err != nil {
+				return m.noAnswer(err)
+			}
+		}
+		r, err := m.Do(ctx, atcmd.Exec("").WithTimeout(firstTimeout))
+		beside := len(r.Info) > 0 || m.Counters().UnexpectedLines != noise
+		switch {
+		case err == nil && !beside:
+			return nil
+		case !patient && (err == nil || atcmd.Refused(err)):
+			return fmt.Errorf("%w: what comes back for AT is not a clean OK; is the wiring sound, and the baud rate right?", ErrNoAnswer)
+		case err != nil && !errors.Is(err, atcmd.ErrTimeout) && !atcmd.Refused(err) && !errors.Is(err, atcmd.ErrReboot):
+			return m.noAnswer(err)
+		}
+		noisy = noisy || beside
+	}
 }
 
 // fallIn makes sure that each answer belongs to its command. A modem that boots may take a command before its banner and
@@ -144,9 +179,10 @@ func (m *Modem) silence() string {
 // ErrNoAnswer: nothing on this port answers AT.
 var ErrNoAnswer = errors.New("no answer")
 
-// identify asks 27.007 5.1 to 5.4 who this is. A modem that refuses one of them is not refused for it.
-func (m *Modem) identify(ctx context.Context) error {
-	var id Identity
+// identify asks 27.007 5.1 to 5.4 who this is, and reports whether each answer stood alone. A modem that refuses one of
+// them is not refused for it.
+func (m *Modem) identify(ctx context.Context) (id Identity, alone bool, _ error) {
+	alone = true
 	for _, q := range []struct {
 		name string
 		into *string
@@ -156,23 +192,37 @@ func (m *Modem) identify(ctx context.Context) error {
 		case err == nil:
 			*q.into = bare(r, q.name)
 		case !atcmd.Refused(err):
-			return fmt.Errorf("asking who the modem is: %w", err)
+			return id, false, fmt.Errorf("asking who the modem is: %w", err)
 		}
+		alone = alone && len(said(r, q.name)) <= 1
 	}
-	m.learn(func(i *Identity, _ *Network) { *i = id })
-	return nil
+	return id, alone, nil
 }
 
-// bare is what stands first in an answer that some modules print bare, others behind the command's name, and a few on
-// the line below it.
+// bare is what an answer says.
 func bare(r atcmd.Response, name string) string {
-	for _, l := range r.Info {
-		s := strings.TrimPrefix(l.Head, name)
-		if s = strings.Trim(strings.TrimLeft(s, " :"), `" `); s != "" {
-			return s
-		}
+	if all := said(r, name); len(all) > 0 {
+		return all[0]
 	}
 	return ""
+}
+
+// said is what the lines of an answer say, which some modules print bare, others behind the command's name, and a few on
+// the line below it. A line that bears the name goes before others, which may be noise.
+func said(r atcmd.Response, name string) []string {
+	var named, others []string
+	for _, l := range r.Info {
+		text, has := strings.CutPrefix(l.Head, name)
+		text = strings.Trim(strings.TrimLeft(text, " :"), `" `)
+		switch {
+		case text == "":
+		case has:
+			named = append(named, text)
+		default:
+			others = append(others, text)
+		}
+	}
+	return append(named, others...)
 }
 
 // accepts sends a setting and reports whether the modem took it: firmware differs in what it knows.
