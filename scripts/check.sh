@@ -85,6 +85,6 @@ step "linux/amd64"       "it must build without cgo"                            
 step "linux/arm64"       "it must build without cgo"                               cross arm64 ""
 step "linux/arm, GOARM=6" "it must build without cgo"                              cross arm 6
 step "size of the binary" "at most $MAXBINARY bytes for linux/arm, stripped"       small
-step "tests, race"       "run go test -race on the package that failed"            go test -race ./...
+step "tests, race"       "run go test -race on the package that failed"            go test -race -timeout 30m ./...
 step "fuzz, $FUZZTIME each" "the input is kept in testdata/fuzz; go test repeats it" fuzz
 echo "check.sh: everything passed"
