@@ -9,12 +9,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/atbridge/atbridge/modems"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // mosquitto is an existing local broker that keeps sessions on its disk.
@@ -27,12 +29,12 @@ type mosquitto struct {
 
 func newMosquitto(t *testing.T) *mosquitto {
 	t.Helper()
-	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	addr := modemtest.FreeAddr(t)
+	_, port, err := net.SplitHostPort(addr)
 	must(t, err)
-	probe.Close()
-	m := &mosquitto{t: t, addr: probe.Addr().String(), file: filepath.Join(t.TempDir(), "mosquitto.conf")}
-	must(t, os.WriteFile(m.file, fmt.Appendf(nil, "user root\nallow_anonymous true\nlistener %d 127.0.0.1\npersistence true\npersistence_location %s/\nautosave_interval 1\nautosave_on_changes true\n",
-		probe.Addr().(*net.TCPAddr).Port, filepath.Dir(m.file)), 0o644))
+	m := &mosquitto{t: t, addr: addr, file: filepath.Join(t.TempDir(), "mosquitto.conf")}
+	must(t, os.WriteFile(m.file, fmt.Appendf(nil, "user root\nallow_anonymous true\nlistener %s 127.0.0.1\npersistence true\npersistence_location %s/\nautosave_interval 1\nautosave_on_changes true\n",
+		port, filepath.Dir(m.file)), 0o644))
 	m.start()
 	return m
 }
@@ -57,6 +59,18 @@ func (m *mosquitto) start() {
 			c.Close()
 		}
 		return err == nil
+	})
+}
+
+// save waits until mosquitto has written to its disk what it knows now: what it forgets when it is killed is not our loss.
+func (m *mosquitto) save() {
+	m.t.Helper()
+	file := filepath.Join(filepath.Dir(m.file), "mosquitto.db")
+	before, _ := os.Stat(file)                       // there may be none
+	must(m.t, m.cmd.Process.Signal(syscall.SIGUSR1)) // mosquitto(8): it writes, and puts the new file in the old one's place
+	until(m.t, "mosquitto to save", 3*patience, func() bool {
+		now, err := os.Stat(file)
+		return err == nil && (before == nil || !os.SameFile(before, now) || !now.ModTime().Equal(before.ModTime()))
 	})
 }
 
@@ -157,7 +171,8 @@ func TestLocalBrokerIsKilled(t *testing.T) {
 		if p := sub.take(); string(p.Payload) != strconv.Itoa(i) || p.Qos != 1 {
 			t.Errorf("got %v", p)
 		}
-		<-time.After(1500 * time.Millisecond) // mosquitto writes once a second: what it forgets is not our loss
+		sub.quiet() // its acknowledgement is there
+		m.save()
 		m.kill()
 		waiting := make(chan error, 1)
 		go func() {

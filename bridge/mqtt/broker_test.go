@@ -21,6 +21,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"github.com/atbridge/atbridge/modems"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // broker is a real one: its address, and how to kill it.
@@ -65,14 +66,13 @@ func startMosquitto(t *testing.T) broker {
 		}
 		t.Skip("mosquitto is not installed; apt-get install mosquitto to run this test")
 	}
-	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	addr := modemtest.FreeAddr(t)
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := probe.Addr().String()
-	probe.Close()
 	config := filepath.Join(t.TempDir(), "mosquitto.conf")
-	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nlog_dest stderr\n", probe.Addr().(*net.TCPAddr).Port)
+	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nlog_dest stderr\n", port)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -16,18 +16,14 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"github.com/atbridge/atbridge/modems"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // startWeb is mochi behind ws, or wss.
 func startWeb(t *testing.T, secure *tls.Config) broker {
 	t.Helper()
 	server := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
-	probe, err := net.Listen("tcp", "127.0.0.1:0") // its listener does not tell the port that it was given
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := probe.Addr().String()
-	probe.Close()
+	addr := modemtest.FreeAddr(t) // its listener does not tell the port that it was given
 	listener := listeners.NewWebsocket(listeners.Config{ID: "t", Address: addr, TLSConfig: secure})
 	for _, err := range []error{server.AddHook(new(auth.AllowHook), nil), server.AddListener(listener), server.Serve()} {
 		if err != nil {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/atbridge/atbridge/modems/modemsim"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // cloudBroker is a mosquitto that can be stopped, killed and started again; it keeps its sessions on disk.
@@ -33,7 +34,7 @@ type cloudBroker struct {
 func newCloudBroker(t *testing.T) *cloudBroker {
 	t.Helper()
 	program(t, "mosquitto")
-	b := &cloudBroker{t: t, addr: freeAddr(t), conf: filepath.Join(t.TempDir(), "mosquitto.conf")}
+	b := &cloudBroker{t: t, addr: modemtest.FreeAddr(t), conf: filepath.Join(t.TempDir(), "mosquitto.conf")}
 	_, port, err := net.SplitHostPort(b.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +93,7 @@ func newChaos(t *testing.T, kind chaosKind, seed uint64) *chaos {
 	t.Helper()
 	c := &chaos{
 		rig:  &rig{t: t, dir: t.TempDir(), log: new(syncBuffer)},
-		kind: kind, chance: rand.New(rand.NewPCG(seed, 6)), broker: newCloudBroker(t), house: freeAddr(t),
+		kind: kind, chance: rand.New(rand.NewPCG(seed, 6)), broker: newCloudBroker(t), house: modemtest.FreeAddr(t),
 		ladder: true, up: newLedger(), down: newLedger(),
 	}
 	c.tap = newTap(t, c.broker.addr, c.up, c.down)

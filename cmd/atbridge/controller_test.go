@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/atbridge/atbridge/modems/modemsim"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // controller is what a mini-program does: MQTT.js over WebSocket. It asks for the temperature until it comes, switches the
@@ -73,7 +74,7 @@ func TestController(t *testing.T) {
 // mosquittoForWeb is another broker for r, with a listener for WebSocket whose address it returns.
 func mosquittoForWeb(t *testing.T, r *rig) (web string) {
 	t.Helper()
-	plain, web := freeAddr(t), freeAddr(t)
+	plain, web := modemtest.FreeAddr(t), modemtest.FreeAddr(t)
 	port := func(addr string) string {
 		_, port, err := net.SplitHostPort(addr)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/atbridge/atbridge/modems/modemsim"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // awkward are payloads that break modems' and drivers' framing.
@@ -111,7 +112,7 @@ func TestDownAfterKill(t *testing.T) {
 	r.start()
 	r.online()
 	r.kill()
-	write(t, r.file, strings.Replace(readFile(t, r.file), `"127.0.0.1:0"`, `"`+freeAddr(t)+`"`, 1), 0o600)
+	write(t, r.file, strings.Replace(readFile(t, r.file), `"127.0.0.1:0"`, `"`+modemtest.FreeAddr(t)+`"`, 1), 0o600)
 	r.start()
 	atHouse := newTally()
 	collect(t, mustClient(t, r.local(), "lamp"), "commands/#", atHouse.got)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/atbridge/atbridge/bridge"
 	"github.com/atbridge/atbridge/modems/modemsim"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 func simulated(t *testing.T, faults ...string) *modemsim.Sim {
@@ -258,7 +259,7 @@ func TestMonitoring(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddr(t)
+	addr := modemtest.FreeAddr(t)
 	write(t, r.file, strings.Replace(string(b), "status: {", fmt.Sprintf("status: {listen: %q, ", addr), 1), 0o600)
 	r.start()
 	r.online()

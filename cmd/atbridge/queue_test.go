@@ -19,6 +19,7 @@ import (
 	"github.com/atbridge/atbridge/bridge/control"
 	"github.com/atbridge/atbridge/modems"
 	"github.com/atbridge/atbridge/modems/modemsim"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // newHostRig is a cabinet without a modem: path host, to a broker at this address.
@@ -82,8 +83,8 @@ func publishAs(t *testing.T, r *rig, topic string, qos byte, payload string) {
 func TestQueueCommand(t *testing.T) {
 	t.Parallel()
 	cloud, _, _ := mosquitto(t)
-	r := newHostRig(t, freeAddr(t))
-	page := freeAddr(t)
+	r := newHostRig(t, modemtest.FreeAddr(t))
+	page := modemtest.FreeAddr(t)
 	r.change("status: {", fmt.Sprintf("status: {listen: %q, ", page))
 	const binary = "\x00\xff\x1b[2J\r\n"
 	r.start()

@@ -84,7 +84,7 @@ func program(t *testing.T, name string) string {
 func mosquitto(t *testing.T) (addr, secure, ca string) {
 	t.Helper()
 	binary := program(t, "mosquitto")
-	addr, secure = freeAddr(t), freeAddr(t)
+	addr, secure = modemtest.FreeAddr(t), modemtest.FreeAddr(t)
 	ca, cert, key := certificates(t)
 	listener := func(addr string) string {
 		_, port, err := net.SplitHostPort(addr)
@@ -109,17 +109,6 @@ func mosquitto(t *testing.T) (addr, secure, ca string) {
 		return err == nil
 	})
 	return addr, secure, ca
-}
-
-// freeAddr is an address on which nobody listens at the moment.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func newRig(t *testing.T, sim modemsim.Config) *rig {

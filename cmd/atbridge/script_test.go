@@ -28,6 +28,7 @@ import (
 	"github.com/atbridge/atbridge/bridge/control"
 	"github.com/atbridge/atbridge/modems"
 	"github.com/atbridge/atbridge/modems/modemsim"
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // The scripts in testdata/script run the program as a shell does. Beside the commands of package testscript they have:
@@ -52,7 +53,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("LONG", strings.Repeat("x", 300))
-			e.Setenv("FREE", freeAddr(t))                                 // an address that nobody has
+			e.Setenv("FREE", modemtest.FreeAddr(t))                       // an address that nobody has
 			e.Setenv("ATBRIDGE_SOCKET", filepath.Join(e.WorkDir, "none")) // no daemon of this machine
 			b := &scriptBench{dir: e.WorkDir}
 			e.Values["bench"] = b

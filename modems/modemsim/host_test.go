@@ -20,6 +20,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 	"golang.org/x/sys/unix"
+
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // host is the other end of the line: it writes bytes and insists on bytes.
@@ -259,12 +261,7 @@ func mosquitto(t *testing.T) string {
 		}
 		t.Skip("mosquitto is not installed; apt-get install mosquitto runs this test too")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := modemtest.FreeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
 	conf := t.TempDir() + "/mosquitto.conf"
 	if err := os.WriteFile(conf, []byte("listener "+port+" 127.0.0.1\nallow_anonymous true\nlog_type all\n"), 0o600); err != nil {

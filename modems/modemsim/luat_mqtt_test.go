@@ -8,13 +8,14 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
-	"net"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 // What was configured is what the broker sees, and each state has its answers.
@@ -94,12 +95,7 @@ func TestAirRefused(t *testing.T) {
 
 func TestAirOpenFails(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	h := airOff(t, l.Addr().String())
+	h := airOff(t, modemtest.FreeAddr(t))
 	h.ask(`AT+MIPSTART="broker",1883`, isOK+urc("STATE: IP INITIAL")+urc("CONNECT FAIL"))
 	h.ask("AT+CIPMUX=1", isOK)
 	h.ask(`AT+MIPSTART="broker",1883`, isOK+urc("STATE: IP INITIAL")+urc("7,CONNECT FAIL"))

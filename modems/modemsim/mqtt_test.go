@@ -9,12 +9,13 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/atbridge/atbridge/modems/modemtest"
 )
 
 func TestQMTCFG(t *testing.T) {
@@ -173,12 +174,7 @@ func TestPing(t *testing.T) {
 }
 
 func TestOpenFails(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	h := start(t, Config{Map: map[string]string{"nobody:1": l.Addr().String(), "nowhere:1": noHost + ":1"}})
+	h := start(t, Config{Map: map[string]string{"nobody:1": modemtest.FreeAddr(t), "nowhere:1": noHost + ":1"}})
 	h.quiet()
 	h.ask(`AT+QMTOPEN=0,"nobody",1`, isOK+urc("+QMTOPEN: 0,-1"))
 	h.ask(`AT+QMTOPEN=0,"nowhere",1`, isOK+urc("+QMTOPEN: 0,4"))

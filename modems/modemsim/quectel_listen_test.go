@@ -5,18 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// unused finds an address that nobody listens at.
-func unused(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+	"github.com/atbridge/atbridge/modems/modemtest"
+)
 
 // caller connects to the module and returns the port that it is called from.
 func caller(t *testing.T, address string) (*peer, string) {
@@ -32,7 +23,7 @@ func caller(t *testing.T, address string) (*peer, string) {
 
 func TestQuectelListener(t *testing.T) {
 	t.Parallel()
-	where := unused(t)
+	where := modemtest.FreeAddr(t)
 	h := stack(t, Config{Map: map[string]string{"10.7.157.1:2020": where}})
 	h.ask(`AT+QIOPEN=1,1,"TCP LISTENER","127.0.0.1",0,2020,0`, isOK+urc("+QIOPEN: 1,0"))
 	h.ask("AT+QISTATE=0,1", urc(`+QISTATE: 1,"TCP LISTENER","10.7.157.1",0,2020,3,1,1,0,"uart1"`)+isOK) // TCP/IP AN V1.2, 3.5

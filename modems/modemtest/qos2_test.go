@@ -25,12 +25,10 @@ func mosquitto(t *testing.T) *net.TCPAddr {
 		}
 		t.Skip("mosquitto is not installed (Debian: apt install mosquitto)")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := net.ResolveTCPAddr("tcp", FreeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().(*net.TCPAddr)
-	l.Close()
 	file := filepath.Join(t.TempDir(), "mosquitto.conf")
 	if err := os.WriteFile(file, fmt.Appendf(nil, "listener %d 127.0.0.1\nallow_anonymous true\n", addr.Port), 0o644); err != nil {
 		t.Fatal(err)
