@@ -76,7 +76,7 @@ func load(t *testing.T, addr, topic string) (total, longest time.Duration) {
 // TestLocalLoad: a hundred clients, one of which stops reading: none of the others notices. It is disconnected, and its
 // session keeps what it has missed.
 func TestLocalLoad(t *testing.T) {
-	const stall = 5 * time.Second
+	const stall = 10 * time.Second // who waited for the stalled client would take as long
 	o := openOutbox(t, OutboxConfig{Dir: t.TempDir()})
 	defer closeOutbox(t, o)
 	l := startLocal(t, LocalConfig{Stall: stall, Room: roomIn(o), File: filepath.Join(t.TempDir(), "local")}, func(m modems.Message, done func(error)) bool {
@@ -94,15 +94,15 @@ func TestLocalLoad(t *testing.T) {
 	for range large {
 		must(t, l.Deliver(t.Context(), modems.Message{Topic: "up/load/large", Payload: []byte(strings.Repeat("x", 200_000)), QoS: 1}))
 	}
-	if took := time.Since(began); took > stall/2 {
+	if took := time.Since(began); took > stall*3/4 {
 		t.Errorf("what came from the cloud took %v: it waited for the stalled client", took)
 	}
 	total, longest := load(t, l.Addr(), "up/load/")
 	t.Logf("one stalled: %v, the slowest message %v", total, longest)
-	if longest > stall/2 {
+	if longest > stall*3/4 {
 		t.Errorf("a message took %v: somebody waited for the stalled client", longest)
 	}
-	if total > 3*calm+stall/2 {
+	if total > 3*calm+stall*3/4 {
 		t.Errorf("all took %v, and %v without the stalled client", total, calm)
 	}
 	stalled.closed()

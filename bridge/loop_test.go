@@ -183,7 +183,7 @@ func TestDownWaitsForTheLocalSide(t *testing.T) {
 	stop := start()
 	sub := dialRaw(t, house.addr, "sub", false)
 	sub.subscribe("cmd/#", 1)
-	<-time.After(1500 * time.Millisecond) // mosquitto writes its subscriptions once a second
+	house.save()
 	house.kill()
 	publishMany(dialRaw(t, cloud.addr, "app", true), "cmd/a", 0, 30)
 	stop()

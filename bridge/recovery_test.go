@@ -69,10 +69,11 @@ func TestWedged(t *testing.T) {
 			module.Wedge()
 			wedged := time.Now()
 			b.offer(t, n, 1, "x")
-			until(t, "the message that it hung at", 90*time.Second, func() bool { return len(c.all()) > n })
+			until(t, "the message that it hung at", 3*time.Minute, func() bool { return len(c.all()) > n })
 			noticed, back := seen.at(Recovering).Sub(wedged), time.Since(wedged)
 			t.Logf("noticed after %.1f s, data back after %.1f s", noticed.Seconds(), back.Seconds())
-			if noticed < 0 || noticed > 30*time.Second || back > 60*time.Second {
+			// What is promised, and half as much again for a machine that has other things to do: it takes 10 to 23 s, and 14 to 30 s.
+			if noticed < 0 || noticed > 45*time.Second || back > 90*time.Second {
 				t.Errorf("noticed after %v, data back after %v", noticed, back)
 			}
 			if s := b.Status(); s.Recovery["reset"].Times != 1 || s.Recovery["retry"].Times > 0 || s.Counters.Recoveries != 1 {
