@@ -89,6 +89,7 @@ type Bridge struct {
 	silent   bool      // nothing has answered on the port; only the supervisor touches it
 	queueDir string
 	rivals   rivals // only the supervisor touches it
+	suspect  suspect
 	attached string // the file that says: a modem is attached and was not yet let go in order
 
 	mu     sync.Mutex
@@ -121,6 +122,7 @@ func New(cfg Config) (*Bridge, error) {
 		b.ladder = ladder{hasReset: m.Reset != nil, perHour: m.MaxResetsPerHour}
 	}
 	b.paths = paths{mode: cfg.Path, hold: nativeHold}
+	b.suspect.quiet = suspectQuiet
 	var err error
 	if b.queueDir, err = filepath.Abs(cfg.Queue.Dir); err != nil {
 		return nil, err

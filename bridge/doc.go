@@ -33,6 +33,9 @@
 // nothing is dropped for a message of a lower rank: then it is the new one that is not taken. All of it is counted, by
 // reason. A message that is older than max_age is dropped as well; its age is what has passed, whatever the clock shows.
 //
+// A message that the broker ends the session for, since it is too large or its topic is forbidden, would block all behind it.
+// suspect.go finds it, by sending it alone, and sets it aside as poisoned.
+//
 // # Down: from the cloud to local clients
 //
 // A message is taken from the session, routed, handed to the local side, and only then acknowledged upstream, where the
@@ -99,7 +102,7 @@
 //	supervise.go   the loop; backoff.go: its patience; ladder.go: what helps where patience does not
 //	serve.go       one session, from the dial to its end; probe.go: does the modem still answer?
 //	path.go        who encodes MQTT: the module, or this program over the module's socket
-//	pump.go        the two pumps
+//	pump.go        the two pumps; suspect.go: the message at which the broker ends the session
 //	login.go       what a login needs, and what ends it
 //	route.go       topic rules, pure
 //	outbox*.go     the durable queue

@@ -115,7 +115,7 @@ func reachOf(err error) reach {
 	var alert tls.AlertError
 	var target targetError
 	switch {
-	case errors.As(err, &refused), errors.As(err, &certificate), errors.As(err, &alert), errors.Is(err, errRivals): // the cloud answers
+	case errors.As(err, &refused), errors.As(err, &certificate), errors.As(err, &alert), errors.Is(err, errRivals), errors.Is(err, errSuspect): // the cloud answers
 		return noFault
 	case errors.As(err, &locked), errors.As(err, &target), errors.Is(err, ErrNoTime):
 		return noFault

@@ -73,7 +73,7 @@ func (p *paths) ended(path string, err error, stood, sockets bool, now time.Time
 			p.until, p.failures = time.Time{}, nativeTries-1 // one more failure is enough
 			return true
 		}
-		if p.astray++; stood || errors.As(err, &refused) {
+		if p.astray++; stood || errors.As(err, &refused) || errors.Is(err, errSuspect) {
 			p.astray = 0
 		}
 		if p.astray >= nativeTries && p.unfit == nil { // tcp does not work either
@@ -86,7 +86,7 @@ func (p *paths) ended(path string, err error, stood, sockets bool, now time.Time
 	case errors.Is(err, errOtherPath):
 		p.until, p.why = now.Add(p.hold), err
 		return true
-	case errors.As(err, &refused), errors.Is(err, errRivals): // the stack works
+	case errors.As(err, &refused), errors.Is(err, errRivals), errors.Is(err, errSuspect): // the stack works
 	case stood:
 		p.failures = 1
 	default:

@@ -22,6 +22,9 @@ const (
 type sent struct {
 	entry   *Entry
 	receipt modems.Receipt
+	at      time.Time
+
+	fence chan<- struct{} // if not nil, all there is: closed when what was sent before is settled
 }
 
 // pumpUp carries messages from the outbox to the session until the session ends, ctx ends, or the queue fails. When
@@ -56,6 +59,16 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 		if topic != nil {
 			m.Topic = topic(m.Topic)
 		}
+		if why := b.suspect.guilty(e.ID(), time.Now()); why != nil {
+			if err := b.setAside(e, m.Topic, why); err != nil {
+				return err
+			}
+			continue
+		}
+		alone := b.apart(ctx, e.ID(), inFlight)
+		if ctx.Err() != nil {
+			return e.Undelivered()
+		}
 		var r modems.Receipt
 		unfit := b.outgoing(e.ID(), &m)
 		if err = unfit; err == nil {
@@ -69,14 +82,19 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 		switch {
 		case err == nil:
 			b.awaiting()
-			inFlight <- sent{e, r}
+			inFlight <- sent{entry: e, receipt: r, at: time.Now()}
+			if alone {
+				settled(ctx, inFlight)
+			}
 			continue
 		case errors.Is(err, modems.ErrMessage) && other && unfit == nil:
 			return errors.Join(e.Undelivered(), fmt.Errorf("%w: message %d: %w", errOtherPath, e.ID(), err))
 		case errors.Is(err, modems.ErrMessage), refusals[e.ID()] == maxRefusals:
 			delete(refusals, e.ID())
-			b.log.Warn("a message is set aside", "id", e.ID(), "topic", m.Topic, "why", err)
-			err = e.Poison(err)
+			if err := b.setAside(e, m.Topic, err); err != nil {
+				return err
+			}
+			continue
 		case errors.Is(err, modems.ErrRefused):
 			b.log.Warn("the module refused a message; it is tried again", "id", e.ID(), "topic", m.Topic, "why", err)
 			err = e.Undelivered()
@@ -87,6 +105,40 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 		if err != nil {
 			return fmt.Errorf("the queue: %w", err)
 		}
+	}
+}
+
+// setAside keeps e for a person to look at.
+func (b *Bridge) setAside(e *Entry, topic string, why error) error {
+	b.log.Warn("a message is set aside", "id", e.ID(), "topic", topic, "attempts", e.Attempts(), "why", why)
+	if err := e.Poison(why); err != nil {
+		return fmt.Errorf("the queue: %w", err)
+	}
+	return nil
+}
+
+// apart makes ready for the test of a suspect: all that was sent before is settled, and the session has stood for a while
+// without it. It reports whether id is one.
+func (b *Bridge) apart(ctx context.Context, id uint64, inFlight chan<- sent) bool {
+	stand, yes := b.suspect.tested(id)
+	if yes {
+		settled(ctx, inFlight)
+		quiet := time.Now()
+		pause(ctx, stand)
+		if ctx.Err() == nil { // else it may be the one that this session has just ended at
+			b.suspect.testing(time.Since(quiet))
+		}
+	}
+	return yes
+}
+
+// settled waits until all that was sent is settled, or ctx ends.
+func settled(ctx context.Context, inFlight chan<- sent) {
+	fence := make(chan struct{})
+	inFlight <- sent{fence: fence}
+	select {
+	case <-fence:
+	case <-ctx.Done():
 	}
 }
 
@@ -118,14 +170,24 @@ func (b *Bridge) collect(ctx context.Context, s modems.Session, inFlight <-chan 
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, impatient) })
 	defer stop()
 	var failed error
+	stuck := false
 	for f := range inFlight {
+		if f.fence != nil {
+			close(f.fence)
+			continue
+		}
 		outcome := f.receipt.Wait(patient)
 		b.inFlight.Add(-1)
 		var err error
 		if outcome == modems.Acked {
 			err = f.entry.Delivered()
 			b.upDelivered.Add(1)
+			b.suspect.delivered(f.entry.ID(), f.entry.Message().QoS)
 		} else {
+			if !stuck {
+				stuck = true
+				b.suspect.left(f.entry.ID(), f.at)
+			}
 			err = f.entry.Undelivered()
 			if failed == nil && s.Err() == nil && ctx.Err() == nil {
 				failed = fmt.Errorf("the module could not deliver message %d (%s)", f.entry.ID(), outcome)

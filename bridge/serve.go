@@ -63,7 +63,13 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 	b.lastPath = w.path
 	b.onlineAt, b.before = time.Now(), b.upDelivered.Load()
 	b.backoff.stood(b.onlineAt)
-	err = b.rivals.ended(b.serve(ctx, s, w, target), time.Since(b.onlineAt), b.Status().Cloud.ClientID)
+	err = b.serve(ctx, s, w, target)
+	m, noModem := b.Modem()
+	lost := ctx.Err() != nil || noModem == nil && (m.Err() != nil || m.Rebooted())
+	err = b.suspect.ended(err, lost, time.Now())
+	if !errors.Is(err, errSuspect) {
+		err = b.rivals.ended(err, time.Since(b.onlineAt), b.Status().Cloud.ClientID)
+	}
 	if err == nil && ctx.Err() == nil {
 		err = errors.New("the session ended without a reason")
 	}

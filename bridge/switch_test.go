@@ -29,13 +29,26 @@ type cloud struct {
 	addr string
 	mu   sync.Mutex
 	got  []string
+
+	largest   uint32 // packet, beyond which it ends the session; 0: any
+	forbidden string // topic that ends the session
+	also      mochi.Hook
 }
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	c := &cloud{}
-	server := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
+	return startCloud(t, &cloud{})
+}
+
+func startCloud(t *testing.T, c *cloud) *cloud {
+	t.Helper()
+	bounds := mochi.NewDefaultServerCapabilities()
+	bounds.MaximumPacketSize = c.largest
+	server := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler), Capabilities: bounds})
 	listener := listeners.NewTCP(listeners.Config{ID: "t", Address: "127.0.0.1:0"})
+	if c.also != nil {
+		must(t, server.AddHook(c.also, nil))
+	}
 	for _, err := range []error{server.AddHook(c, nil), server.AddListener(listener), server.Serve()} {
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +65,9 @@ func (c *cloud) Provides(h byte) bool {
 }
 
 func (c *cloud) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
-func (c *cloud) OnACLCheck(*mochi.Client, string, bool) bool              { return true }
+func (c *cloud) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
+	return !write || topic != c.forbidden
+}
 
 func (c *cloud) OnPublished(_ *mochi.Client, p packets.Packet) {
 	c.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/atbridge/atbridge/atcmd"
@@ -41,7 +42,7 @@ var (
 	errFull = errors.New("the module's send buffer is full")
 	// errPeer is what a write is told after the other side has closed. It is no net.ErrClosed, which means that our own
 	// side has.
-	errPeer = errors.New("the other side has closed the connection")
+	errPeer = fmt.Errorf("the other side has closed the connection: %w", syscall.EPIPE)
 )
 
 // conn is a net.Conn over a socket of a modem. What is written while a send is in progress leaves together in the next

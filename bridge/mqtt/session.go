@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -107,9 +109,13 @@ func (s *session) why(err error) error {
 	return err
 }
 
+// byBroker is what a connection says when the other side has closed it: at the end of its bytes, or, where it has left
+// some of ours unread, as a broker does with a message that is too large, by a reset.
+var byBroker = []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE}
+
 // said puts what a connection says into words for a person.
 func said(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if slices.ContainsFunc(byBroker, func(end error) bool { return errors.Is(err, end) }) {
 		return fmt.Errorf("%w: %w", modems.ErrByBroker, err)
 	}
 	return err

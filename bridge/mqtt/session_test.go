@@ -277,3 +277,38 @@ func TestDeadLine(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// A broker that closes while some of a message is unread resets the connection. That is its doing, like any close.
+func TestReset(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		p := &peer{t: t, conn: conn}
+		p.accept()
+		if _, err := conn.Read(make([]byte, 5)); err != nil { // of the PUBLISH
+			t.Error(err)
+		}
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+	}()
+	s := broker{addr: l.Addr().String()}.open(t, modems.MQTTConfig{ClientID: "c"})
+	if _, err := s.Publish(within(t, 10*time.Second), modems.Message{Topic: "t", Payload: make([]byte, 1<<20), QoS: 1}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the session does not notice")
+	}
+	if !errors.Is(s.Err(), modems.ErrByBroker) {
+		t.Error(s.Err())
+	}
+}
