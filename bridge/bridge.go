@@ -90,7 +90,8 @@ type Bridge struct {
 	queueDir string
 	rivals   rivals // only the supervisor touches it
 	suspect  suspect
-	attached string // the file that says: a modem is attached and was not yet let go in order
+	left     []modems.Message // that a dial which failed was given; only the supervisor and its pumpDown touch it
+	attached string           // the file that says: a modem is attached and was not yet let go in order
 
 	mu     sync.Mutex
 	state  State
@@ -193,6 +194,11 @@ func (b *Bridge) Queue() *Outbox { return b.outbox }
 func (b *Bridge) Run(ctx context.Context) error {
 	err := b.supervise(ctx)
 	b.enter(Stopping, "")
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if errLeft := b.handLeft(leaving); errLeft != nil {
+		err = errors.Join(err, fmt.Errorf("%d messages that the module has pushed are lost: %w", len(b.left), errLeft))
+	}
 	return errors.Join(err, b.local.Close(), b.outbox.Close())
 }
 

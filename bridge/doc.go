@@ -42,11 +42,13 @@
 // host holds the protocol (path tcp and host). Handed to the embedded broker means: every local subscriber that is
 // connected has it in its queue, and every lasting session (clean session 0) that gets it with QoS 1 or 2 has it on the
 // disk. Handed to an existing broker means: that has acknowledged it. While a local side is away, or its disk is full, the
-// pump waits for as long as the session stands and 5 s longer, and the broker in the cloud keeps the message.
+// pump waits for as long as the session stands and 5 s longer, and the broker in the cloud keeps the message. The answer that
+// Config.Incoming gives to a message is on the disk before the message is acknowledged, and waits for room likewise.
 //
 // Where the module holds the protocol (path native: EC600, NT35E, Air724UG, ML307 alike), it acknowledges to the broker
 // when it has the message, before we have: what is then on the line, in the driver's queue or in the hands of the pump is
-// lost if the process is killed or the line breaks. Path tcp closes this gap.
+// lost if the process is killed or the line breaks. Path tcp closes this gap. What a module pushes while no session listens, of
+// one that an earlier run has left in it, is kept in memory for the next that does, whatever its path, through failed dials too.
 //
 // # What the embedded broker promises
 //

@@ -57,16 +57,31 @@ func (b *Bridge) incoming(from string, m *modems.Message) (answer modems.Message
 	return b.cfg.Incoming(from, m)
 }
 
-// answer queues what is to be said to a message, like any other.
-func (b *Bridge) answer(m modems.Message) {
+// answer queues what is to be said to a message, like any other, and returns when it is on the disk. While there is no room
+// it waits: the cloud keeps what is not acknowledged.
+func (b *Bridge) answer(ctx context.Context, m modems.Message) error {
 	if m.Topic == "" {
-		return
+		return nil
 	}
-	b.outbox.Put(m, func(err error) {
-		if err != nil {
-			b.log.Warn("an answer could not be queued", "topic", m.Topic, "why", err)
+	for said := false; ; said = true {
+		stored := make(chan error, 1)
+		b.outbox.Put(m, func(err error) { stored <- err })
+		err := <-stored
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, ErrTooLarge):
+			b.log.Error("an answer can never be queued and is dropped", "topic", m.Topic, "why", err)
+			return nil
+		case errors.Is(err, ErrClosed):
+			return err
+		case !said:
+			b.log.Warn("an answer cannot be queued; it is tried again", "topic", m.Topic, "why", err)
 		}
-	})
+		if err := b.outbox.Room(ctx, m, Handling{}); err != nil {
+			return err
+		}
+	}
 }
 
 // errLoginEnds ends a session whose login is about to end: the next one has a fresh one.

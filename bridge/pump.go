@@ -216,34 +216,78 @@ func (b *Bridge) pumpDown(ctx context.Context, s modems.Session) error {
 		case <-delivering.Done():
 		}
 	}()
+	if err := b.handLeft(delivering); err != nil {
+		return err
+	}
 	for {
 		d, err := s.Receive(ctx)
 		if err != nil {
 			return nil // the session says why it ended
 		}
-		b.downReceived.Add(1)
-		m := d.Message()
-		wanted := b.direct.tell(m)
-		if to, r, ok := b.down.Load().Map(m.Topic); ok {
-			from := m.Topic
-			m.Topic, m.QoS = to, r.QoS
-			answer, err := b.incoming(from, &m)
-			if err != nil {
-				return err
-			}
-			if err := b.deliver(delivering, m); err != nil {
-				return fmt.Errorf("delivering to local clients: %w", err)
-			}
-			b.looped(to, r)
-			b.answer(answer)
-		} else if !wanted { // by a person
-			b.log.Warn("a message from the broker that no route takes", "topic", m.Topic)
+		if err := b.hand(delivering, d.Message()); err != nil {
+			return err
 		}
 		if err := d.Ack(); err != nil {
 			return fmt.Errorf("acknowledging to the broker: %w", err)
 		}
 		b.progress()
 	}
+}
+
+// hand gives a message from the cloud to whom it is for. The answer to it, if there is one, is on the disk before this
+// returns: the cloud sends what is acknowledged no second time.
+func (b *Bridge) hand(ctx context.Context, m modems.Message) error {
+	b.downReceived.Add(1)
+	wanted := b.direct.tell(m)
+	to, r, ok := b.down.Load().Map(m.Topic)
+	if !ok {
+		if !wanted { // by a person
+			b.log.Warn("a message from the broker that no route takes", "topic", m.Topic)
+		}
+		return nil
+	}
+	from := m.Topic
+	m.Topic, m.QoS = to, r.QoS
+	answer, err := b.incoming(from, &m)
+	if err != nil {
+		return err
+	}
+	if err := b.deliver(ctx, m); err != nil {
+		return fmt.Errorf("delivering to local clients: %w", err)
+	}
+	b.looped(to, r)
+	if err := b.answer(ctx, answer); err != nil {
+		return fmt.Errorf("queueing the answer to a message: %w", err)
+	}
+	return nil
+}
+
+// maxLeft bounds what is kept of dials that failed.
+const maxLeft = 1024
+
+// takeLeft takes over what the module has pushed for a dial that has failed: the modem may not be there any more when a
+// session stands, or the session may take the other path.
+func (b *Bridge) takeLeft() {
+	m, err := b.Modem()
+	if err != nil {
+		return // there is none on this path
+	}
+	b.left = append(b.left, m.TakeLeft()...)
+	if n := len(b.left) - maxLeft; n > 0 {
+		b.log.Error("messages that the module has pushed are lost: too many of them, and no session", "messages", n)
+		b.left = b.left[n:]
+	}
+}
+
+// handLeft hands on what takeLeft has kept.
+func (b *Bridge) handLeft(ctx context.Context) error {
+	for len(b.left) > 0 {
+		if err := b.hand(ctx, b.left[0]); err != nil {
+			return err
+		}
+		b.left = b.left[1:]
+	}
+	return nil
 }
 
 // deliver hands m to the local side, and tries again until ctx ends: the broker keeps what is not acknowledged, and

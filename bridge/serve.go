@@ -35,6 +35,7 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 		if s, err = dial(ctx, broker); err == nil {
 			break
 		}
+		b.takeLeft()
 		if errors.Is(err, modems.ErrUnsupported) {
 			unsupported++
 		}

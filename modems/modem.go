@@ -91,8 +91,9 @@ type Modem struct {
 	booted     atomic.Bool // since it was attached
 	leavesData atomic.Bool // the grammar in use has an edit timeout
 
-	early     []atcmd.Line // messages of a session of an earlier run
+	early     []atcmd.Line // messages that came while no session listened
 	stopEarly func()
+	left      []Message      // see TakeLeft
 	conns     map[*conn]bool // that have a place in the module
 }
 

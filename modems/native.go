@@ -32,6 +32,7 @@ type nativeSession struct {
 	mu      sync.Mutex
 	pending map[uint16]*nativeReceipt
 	nextID  uint16
+	spared  bool // it never came to stand
 
 	done   chan struct{}
 	once   sync.Once
@@ -77,9 +78,14 @@ func (s *nativeSession) begin(m *Modem, spec nativeSpec, window int) {
 	s.done = make(chan struct{})
 }
 
-// listen routes the URCs with these prefixes to handle, and first what was kept of an earlier session.
+// listen routes the URCs with these prefixes to handle, and first what was kept of an earlier session. When it stops, the
+// keeping begins again, before: rather a message twice than never.
 func (s *nativeSession) listen(handle func(atcmd.Line), prefixes ...string) {
-	s.stop = s.m.router.on(handle, prefixes...)
+	stop := s.m.router.on(handle, prefixes...)
+	s.stop = sync.OnceFunc(func() {
+		s.m.keepEarly()
+		stop()
+	})
 	for _, l := range s.m.takeEarly() {
 		handle(l)
 	}
@@ -283,10 +289,23 @@ func (a acknowledged) Ack() error       { return nil }
 
 // deliver queues what the module has pushed.
 func (s *nativeSession) deliver(msg Message) {
+	if !s.queue(msg) {
+		s.end(ErrOverrun)
+	}
+}
+
+func (s *nativeSession) queue(msg Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.spared {
+		s.m.leave(msg)
+		return true
+	}
 	select {
 	case s.inbound <- acknowledged(msg):
+		return true
 	default:
-		s.end(ErrOverrun)
+		return false
 	}
 }
 
@@ -361,13 +380,30 @@ func (s *nativeSession) Close(ctx context.Context) error {
 // abandon gives up a session that never came to stand.
 func (s *nativeSession) abandon(err error) {
 	s.end(err)
+	s.spare()
+}
+
+// spare ends the routing of URCs to such a session, and leaves to the modem what the module has pushed into it: it has
+// acknowledged that to a broker.
+func (s *nativeSession) spare() {
 	s.stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spared = true
+	for {
+		select {
+		case d := <-s.inbound:
+			s.m.leave(d.Message())
+		default:
+			return
+		}
+	}
 }
 
 // undo gives up a session that never came to stand but may be open in the module. It returns why.
 func (s *nativeSession) undo(ctx context.Context, err error) error {
 	s.end(err)
-	defer s.stop()
+	defer s.spare()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.spec.within)
 	defer cancel()
 	return errors.Join(err, s.spec.cleanUp(ctx))

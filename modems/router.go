@@ -51,8 +51,9 @@ func (r *router) run(urcs <-chan atcmd.Line) {
 // maxEarly bounds what is kept for a session that is not yet there.
 const maxEarly = deliveryQueue / 2
 
-// keepEarly keeps the messages that a session of an earlier run pushes, from the first moment on: the module has
-// acknowledged them, and nobody else will send them again. The first session of this run hands them on.
+// keepEarly keeps the messages that the module pushes while no session listens, from the first moment on: a session of an
+// earlier run may stand in it. The module has acknowledged them, and nobody else will send them again. The next session
+// takes them.
 func (m *Modem) keepEarly() {
 	var prefixes []string
 	for _, d := range registry {
@@ -64,7 +65,7 @@ func (m *Modem) keepEarly() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if len(m.early) == maxEarly {
-			m.log.Error("a message of an earlier session is lost: too many of them", "topic", l.Head)
+			m.log.Error("a message that the module has pushed is lost: too many of them, and no session", "line", l.Head)
 			return
 		}
 		m.early = append(m.early, l)
@@ -84,6 +85,26 @@ func (m *Modem) takeEarly() []atcmd.Line {
 		stop()
 	}
 	return early
+}
+
+// leave keeps a message that a session was given which then did not come to stand.
+func (m *Modem) leave(msg Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.left) == deliveryQueue {
+		m.log.Error("a message that the module has pushed is lost: too many of them, and no session", "topic", msg.Topic)
+		return
+	}
+	m.left = append(m.left, msg)
+}
+
+// TakeLeft returns, once, the messages that the module has pushed for a DialMQTT that then failed. It has acknowledged them.
+func (m *Modem) TakeLeft() []Message {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	left := m.left
+	m.left = nil
+	return left
 }
 
 // waiter waits for one URC. It is made before the command is sent that brings the URC about.
