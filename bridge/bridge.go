@@ -80,7 +80,9 @@ type Bridge struct {
 	up       atomic.Pointer[Routes]
 	down     atomic.Pointer[Routes]
 	replaced chan struct{} // holds a token after SetRoutes
-	backoff  backoff
+	backoff  backoff       // of sessions; only the supervisor touches it, and the next two
+	ports    backoff       // of what comes before a modem is attached
+	resting  *backoff
 	ladder   ladder
 	onlineAt time.Time // when the last session began; zero: none since the last failure. Only the supervisor touches it
 	before   uint64    // what had been delivered then; only the supervisor touches it
@@ -124,6 +126,8 @@ func New(cfg Config) (*Bridge, error) {
 	}
 	b.paths = paths{mode: cfg.Path, hold: nativeHold}
 	b.suspect.quiet = suspectQuiet
+	b.backoff.most, b.ports.most = backoffMax, portMax
+	b.resting = &b.backoff
 	var err error
 	if b.queueDir, err = filepath.Abs(cfg.Queue.Dir); err != nil {
 		return nil, err

@@ -95,7 +95,9 @@
 // # The one loop that reconnects
 //
 // supervise.go: open the port, attach, go online, dial, run; when something ends, back off and begin where it broke.
-// Nothing else in the program retries a connection. Where trying again does not help, ladder.go says what is next: the
+// Nothing else in the program retries a connection. The waits grow for the port and for the broker apart, up to 10 s and a
+// minute: an attached modem ends the one row of failures; the other a session that stood for a minute, or that delivered
+// something and was not ended by the broker. Where trying again does not help, ladder.go says what is next: the
 // PDP context anew, a restart by command, the reset line, and then retries alone for a while. How far an attempt came
 // decides where on the ladder it begins: a modem that answers nothing is reset at once, a broker that says no never is the
 // modem's fault. probe.go asks an idle modem now and then, and a silent one soon, where acknowledgements are due.

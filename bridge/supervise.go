@@ -37,8 +37,17 @@ func (b *Bridge) supervise(ctx context.Context) error {
 // climb decides what to do about a failure, says so, and counts it.
 func (b *Bridge) climb(how reach, why error) rung {
 	now := time.Now()
-	if !b.onlineAt.IsZero() && (now.Sub(b.onlineAt) >= stable || b.upDelivered.Load() > b.before) {
+	stood := !b.onlineAt.IsZero()
+	delivered := stood && b.upDelivered.Load() > b.before
+	if delivered || stood && now.Sub(b.onlineAt) >= stable {
 		b.ladder.stood() // whatever was done has helped
+	}
+	if delivered && !errors.Is(why, modems.ErrByBroker) {
+		b.backoff.anew() // the broker takes messages, and has not sent us away
+	}
+	b.resting = &b.backoff
+	if how <= deaf {
+		b.resting = &b.ports
 	}
 	b.onlineAt = time.Time{}
 	step := b.ladder.next(how, now)
@@ -50,7 +59,8 @@ func (b *Bridge) climb(how reach, why error) rung {
 		b.enter(Recovering, doing+": "+why.Error())
 	}
 	if step >= restart {
-		b.backoff = backoff{}
+		b.backoff.anew()
+		b.ports.anew()
 	}
 	if step == giveUp {
 		b.log.Warn("neither restart nor reset has helped", "next_one_in", b.ladder.until.Sub(now).Round(time.Second), "why", why)
@@ -64,7 +74,7 @@ var recovering = [rungs]string{pdp: "taking the data connection down and up", re
 
 // rest backs off, and says why.
 func (b *Bridge) rest(ctx context.Context, why error) {
-	wait := b.backoff.wait(time.Now())
+	wait := b.resting.wait(time.Now())
 	b.log.Warn("not online", "why", why, "again_in", wait.Round(100*time.Millisecond))
 	b.enter(BackingOff, why.Error())
 	for ; wait > 0 && ctx.Err() == nil; wait -= b.alive() {
@@ -123,6 +133,7 @@ func (b *Bridge) cycle(ctx context.Context) (rung, error) {
 		return b.climb(how, err), err
 	}
 	b.setModem(m)
+	b.ports.anew()
 	step := retry
 	if err = b.markWaits(m); err == nil {
 		step, err = b.attachedTo(ctx, m)
