@@ -80,6 +80,8 @@
 // Path native is the module's own stack, path tcp this program over the module's TCP socket, with TLS on this side. Auto
 // takes native first. It goes to tcp at once where there is no such stack or the stack cannot carry what is configured or
 // a message, and after three failures in a row; it logs why, status shows it, and half an hour later native is tried again.
+// Where tcp fails three times in a row, native is tried again at once. If native works, and three times in a row tcp has come
+// to nothing for a message that native cannot carry, such messages are set aside for half an hour, and do not block the rest.
 // Both are one identity and one queue: the switch loses nothing, and repeats nothing that was acknowledged.
 //
 // # Logging in

@@ -33,6 +33,10 @@ type paths struct {
 	unfit    error     // why native can never carry this configuration on this module
 	until    time.Time // tcp until then
 	why      error     // and for this reason
+
+	detours int       // to tcp for the sake of a message, in a row, that came to nothing
+	barred  time.Time // no detour before that
+	dead    error     // because of this
 }
 
 // errOtherPath ends a session on native that holds a message which only tcp can carry.
@@ -62,22 +66,34 @@ func (p *paths) left(now time.Time) time.Duration {
 	return max(0, p.until.Sub(now))
 }
 
+// lasted is how far a session came.
+type lasted int
+
+const (
+	never   lasted = iota // there was none
+	shortly               // it stood
+	long                  // it stood for so long that what ends it is another matter
+)
+
 // ended takes the end of a session, or of the attempt to open one, and reports whether the next one takes the other path.
-// stood: it had stood for long. sockets: there is another path.
-func (p *paths) ended(path string, err error, stood, sockets bool, now time.Time) bool {
+// sockets: there is another path.
+func (p *paths) ended(path string, err error, stood lasted, sockets bool, now time.Time) bool {
 	var refused modems.ConnackError
 	switch {
 	case p.mode != "auto" || !sockets || err == nil:
 	case path == "tcp":
+		if stood > never {
+			p.detours = 0
+		}
 		if errors.Is(err, errHoldOver) {
 			p.until, p.failures = time.Time{}, nativeTries-1 // one more failure is enough
 			return true
 		}
-		if p.astray++; stood || errors.As(err, &refused) || errors.Is(err, errSuspect) {
+		if p.astray++; stood == long || errors.As(err, &refused) || errors.Is(err, errSuspect) {
 			p.astray = 0
 		}
 		if p.astray >= nativeTries && p.unfit == nil { // tcp does not work either
-			p.until, p.failures, p.astray = time.Time{}, nativeTries-1, 0
+			p.astrayed(err, stood, now)
 			return true
 		}
 	case errors.Is(err, modems.ErrUnsupported):
@@ -87,7 +103,7 @@ func (p *paths) ended(path string, err error, stood, sockets bool, now time.Time
 		p.until, p.why = now.Add(p.hold), err
 		return true
 	case errors.As(err, &refused), errors.Is(err, errRivals), errors.Is(err, errSuspect): // the stack works
-	case stood:
+	case stood == long:
 		p.failures = 1
 	default:
 		if p.failures++; p.failures >= nativeTries {
@@ -96,6 +112,26 @@ func (p *paths) ended(path string, err error, stood, sockets bool, now time.Time
 		}
 	}
 	return false
+}
+
+// astrayed goes back to native. Where that works, and it was a message that had to take tcp, the two would be tried in turn
+// for ever, and all behind the message would wait: after some rounds there is no other path for a while.
+func (p *paths) astrayed(err error, stood lasted, now time.Time) {
+	if stood == never && errors.Is(p.why, errOtherPath) {
+		p.detours++
+	}
+	if p.detours >= nativeTries {
+		p.detours, p.barred, p.dead = nativeTries-1, now.Add(p.hold), err // then one more round is enough
+	}
+	p.until, p.failures, p.astray = time.Time{}, nativeTries-1, 0
+}
+
+// bars returns why tcp carries no message at present that native cannot; nil: it does.
+func (p *paths) bars(now time.Time) error {
+	if now.Before(p.barred) {
+		return p.dead
+	}
+	return nil
 }
 
 // dialTCP is path tcp: the host encodes MQTT, and TLS, over a socket of the module.

@@ -3,10 +3,14 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/atbridge/atbridge/modems"
+	"github.com/atbridge/atbridge/modems/modemsim"
 )
 
 // When auto takes which path.
@@ -17,10 +21,11 @@ func TestPaths(t *testing.T) {
 	refused := fmt.Errorf("dial: %w", modems.ConnackError(5))
 	type end struct {
 		err   error
-		stood bool
+		stood lasted
 		after time.Duration // of the session
 		other bool
 	}
+	detour := []end{{errOtherPath, shortly, 0, true}, {failed, never, 0, false}, {failed, never, 0, false}, {failed, never, 0, true}}
 	for name, tc := range map[string]struct {
 		mode    string
 		sockets bool
@@ -28,21 +33,22 @@ func TestPaths(t *testing.T) {
 		path    string // in the end
 	}{
 		"at first":                  {"auto", true, nil, "native"},
-		"fixed":                     {"native", true, []end{{unfit, false, 0, false}, {failed, false, 0, false}, {failed, false, 0, false}, {failed, false, 0, false}}, "native"},
-		"fixed to tcp":              {"tcp", true, []end{{failed, false, 0, false}}, "tcp"},
-		"no sockets":                {"auto", false, []end{{unfit, false, 0, false}, {failed, false, 0, false}, {failed, false, 0, false}, {failed, false, 0, false}}, "native"},
-		"unfit":                     {"auto", true, []end{{unfit, false, 0, true}}, "tcp"},
-		"unfit, for good":           {"auto", true, []end{{unfit, false, 0, true}, {failed, false, time.Hour, false}}, "tcp"},
-		"too large":                 {"auto", true, []end{{errOtherPath, true, 0, true}}, "tcp"},
-		"two failures":              {"auto", true, []end{{failed, false, 0, false}, {failed, false, 0, false}}, "native"},
-		"three failures":            {"auto", true, []end{{failed, false, 0, false}, {failed, false, 0, false}, {failed, false, 0, true}}, "tcp"},
-		"not in a row":              {"auto", true, []end{{failed, false, 0, false}, {failed, false, 0, false}, {failed, true, 0, false}, {failed, false, 0, false}}, "native"},
-		"the broker refuses":        {"auto", true, []end{{refused, false, 0, false}, {refused, false, 0, false}, {refused, false, 0, false}}, "native"},
-		"held":                      {"auto", true, []end{{errOtherPath, true, 0, true}, {failed, true, 29 * time.Minute, false}}, "tcp"},
-		"the hold is over":          {"auto", true, []end{{errOtherPath, true, 0, true}, {errHoldOver, true, 30 * time.Minute, true}}, "native"},
-		"over while nothing stands": {"auto", true, []end{{errOtherPath, true, 0, true}, {failed, false, 31 * time.Minute, false}}, "native"},
-		"tcp does not work either":  {"auto", true, []end{{errOtherPath, true, 0, true}, {failed, false, 0, false}, {failed, false, 0, false}, {failed, false, 0, true}}, "native"},
-		"once more is enough":       {"auto", true, []end{{errOtherPath, true, 0, true}, {errHoldOver, true, 30 * time.Minute, true}, {failed, false, 0, true}}, "tcp"},
+		"fixed":                     {"native", true, []end{{unfit, never, 0, false}, {failed, never, 0, false}, {failed, never, 0, false}, {failed, never, 0, false}}, "native"},
+		"fixed to tcp":              {"tcp", true, []end{{failed, never, 0, false}}, "tcp"},
+		"no sockets":                {"auto", false, []end{{unfit, never, 0, false}, {failed, never, 0, false}, {failed, never, 0, false}, {failed, never, 0, false}}, "native"},
+		"unfit":                     {"auto", true, []end{{unfit, never, 0, true}}, "tcp"},
+		"unfit, for good":           {"auto", true, []end{{unfit, never, 0, true}, {failed, never, time.Hour, false}}, "tcp"},
+		"too large":                 {"auto", true, []end{{errOtherPath, long, 0, true}}, "tcp"},
+		"two failures":              {"auto", true, []end{{failed, never, 0, false}, {failed, never, 0, false}}, "native"},
+		"three failures":            {"auto", true, []end{{failed, never, 0, false}, {failed, never, 0, false}, {failed, never, 0, true}}, "tcp"},
+		"not in a row":              {"auto", true, []end{{failed, never, 0, false}, {failed, never, 0, false}, {failed, long, 0, false}, {failed, never, 0, false}}, "native"},
+		"the broker refuses":        {"auto", true, []end{{refused, never, 0, false}, {refused, never, 0, false}, {refused, never, 0, false}}, "native"},
+		"held":                      {"auto", true, []end{{errOtherPath, long, 0, true}, {failed, long, 29 * time.Minute, false}}, "tcp"},
+		"the hold is over":          {"auto", true, []end{{errOtherPath, long, 0, true}, {errHoldOver, long, 30 * time.Minute, true}}, "native"},
+		"over while nothing stands": {"auto", true, []end{{errOtherPath, long, 0, true}, {failed, never, 31 * time.Minute, false}}, "native"},
+		"tcp does not work either":  {"auto", true, []end{{errOtherPath, long, 0, true}, {failed, never, 0, false}, {failed, never, 0, false}, {failed, never, 0, true}}, "native"},
+		"once more is enough":       {"auto", true, []end{{errOtherPath, long, 0, true}, {errHoldOver, long, 30 * time.Minute, true}, {failed, never, 0, true}}, "tcp"},
+		"a detour once more":        {"auto", true, slices.Concat(detour, detour), "native"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := paths{mode: tc.mode, hold: nativeHold}
@@ -62,5 +68,83 @@ func TestPaths(t *testing.T) {
 				t.Errorf("held for %v", left)
 			}
 		})
+	}
+}
+
+// When tcp is no alternative any more for what native cannot carry, and for how long.
+func TestDetours(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	dead := errors.New("no socket opens")
+	p := paths{mode: "auto", hold: nativeHold}
+	round := func(stood lasted) {
+		t.Helper()
+		if why := p.bars(now); why != nil {
+			t.Fatal(why)
+		}
+		p.ended("native", errOtherPath, shortly, true, now)
+		for range nativeTries {
+			p.ended("tcp", dead, stood, true, now)
+		}
+	}
+	for range 3 * nativeTries { // it works, though not for long
+		round(shortly)
+	}
+	round(never)
+	round(never)
+	round(shortly)
+	for range nativeTries {
+		round(never)
+	}
+	if why := p.bars(now); why != dead {
+		t.Errorf("after %d rounds: %v", nativeTries, why)
+	}
+	now = now.Add(nativeHold)
+	round(never)
+	if why := p.bars(now); why != dead {
+		t.Errorf("after one round more: %v", why)
+	}
+}
+
+// What native cannot carry, and tcp, which does not work, not either, is set aside, with both reasons; the rest goes on.
+func TestNeitherPath(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	var log lockedBuffer
+	var b *Bridge
+	b = overModem(t, modemsim.Config{Model: "ec600", Baud: 460800, RTT: 20 * time.Millisecond}, time.Minute, c, func(cfg *Config, _ *modemsim.Sim) {
+		cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+		target := cfg.Target
+		cfg.Target = func(id modems.Identity) (Target, error) {
+			to, err := target(id)
+			if path, _ := b.paths.choose(time.Now()); path == "tcp" {
+				to.Brokers[0].Port = 1 // nobody listens there
+			}
+			return to, err
+		}
+	})
+	b.backoff.most = time.Second
+	sent := b.offer(t, 0, 5, "small")
+	b.offer(t, 5, 1, strings.Repeat("large", 1000))
+	sent = append(sent, b.offer(t, 6, 20, "behind")...)
+	b.running(t)
+	until(t, "all messages", 90*time.Second, func() bool { return len(c.all()) >= len(sent) })
+	if !slices.Equal(c.all(), sent) {
+		t.Errorf("arrived: %q", c.all())
+	}
+	poisoned := 0
+	for m, err := range b.Queue().All() {
+		if m.State != "poisoned" {
+			continue
+		}
+		poisoned++
+		if err != nil || !strings.Contains(m.Reason, "bytes of payload") || !strings.Contains(m.Reason, "path tcp does not work") {
+			t.Errorf("%v: %s", err, m.Reason)
+		}
+	}
+	if poisoned != 1 {
+		t.Errorf("%d messages are set aside", poisoned)
+	}
+	if both := "path tcp: connect: "; !strings.Contains(log.String(), both) || !strings.Contains(log.String(), "and path native: ") {
+		t.Errorf("no reason names both paths:\n%s", log.String())
 	}
 }

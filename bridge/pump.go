@@ -28,14 +28,14 @@ type sent struct {
 }
 
 // pumpUp carries messages from the outbox to the session until the session ends, ctx ends, or the queue fails. When
-// it returns, every message it took is settled or given back. other: there is another path for what cannot pass this one.
-func (b *Bridge) pumpUp(ctx context.Context, s modems.Session, topic func(string) string, other bool) error {
+// it returns, every message it took is settled or given back.
+func (b *Bridge) pumpUp(ctx context.Context, s modems.Session, topic func(string) string, w way) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	inFlight := make(chan sent, max(1, s.Limits().Window))
 	collected := make(chan error, 1)
 	go func() { collected <- b.collect(ctx, s, inFlight, cancel) }()
-	err := b.publish(ctx, s, topic, other, inFlight)
+	err := b.publish(ctx, s, topic, w, inFlight)
 	close(inFlight)
 	if errCollect := <-collected; errCollect != nil {
 		return errCollect // what the receipts say comes first: publish only ended because of it
@@ -44,7 +44,7 @@ func (b *Bridge) pumpUp(ctx context.Context, s modems.Session, topic func(string
 }
 
 // publish takes the next message and hands it to the session, again and again.
-func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(string) string, other bool, inFlight chan<- sent) error {
+func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(string) string, w way, inFlight chan<- sent) error {
 	refusals := map[uint64]int{} // by id: a refused one is the next again, or the next of its lane
 	for {
 		e, err := b.outbox.Next(ctx)
@@ -87,10 +87,13 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 				settled(ctx, inFlight)
 			}
 			continue
-		case errors.Is(err, modems.ErrMessage) && other && unfit == nil:
+		case errors.Is(err, modems.ErrMessage) && unfit == nil && w.detour():
 			return errors.Join(e.Undelivered(), fmt.Errorf("%w: message %d: %w", errOtherPath, e.ID(), err))
 		case errors.Is(err, modems.ErrMessage), refusals[e.ID()] == maxRefusals:
 			delete(refusals, e.ID())
+			if errors.Is(err, modems.ErrMessage) && unfit == nil && w.other {
+				err = fmt.Errorf("%w; and path tcp does not work: %w", err, w.dead)
+			}
 			if err := b.setAside(e, m.Topic, err); err != nil {
 				return err
 			}
@@ -189,8 +192,11 @@ func (b *Bridge) collect(ctx context.Context, s modems.Session, inFlight <-chan 
 				b.suspect.left(f.entry.ID(), f.at)
 			}
 			err = f.entry.Undelivered()
-			if failed == nil && s.Err() == nil && ctx.Err() == nil {
-				failed = fmt.Errorf("the module could not deliver message %d (%s)", f.entry.ID(), outcome)
+			if failed == nil && ctx.Err() == nil {
+				cancel() // what is behind it must not overtake it
+				if !endsNow(s) {
+					failed = fmt.Errorf("the module could not deliver message %d (%s)", f.entry.ID(), outcome)
+				}
 			}
 		}
 		if err != nil && failed == nil {
@@ -202,6 +208,21 @@ func (b *Bridge) collect(ctx context.Context, s modems.Session, inFlight <-chan 
 		b.progress()
 	}
 	return failed
+}
+
+// reasonWithin is how long after it has reported a publish as failed a module may say that the session has ended, and why.
+const reasonWithin = time.Second
+
+// endsNow reports whether s has ended, or does so within that time.
+func endsNow(s modems.Session) bool {
+	t := time.NewTimer(reasonWithin)
+	defer t.Stop()
+	select {
+	case <-s.Done():
+		return true
+	case <-t.C:
+		return false
+	}
 }
 
 // pumpDown carries messages from the session to local clients until the session has ended and all is taken.

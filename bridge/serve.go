@@ -159,7 +159,7 @@ func (b *Bridge) subscribed(ctx context.Context, s modems.Session, w way, target
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	var detour func(error)
-	if w.other {
+	if w.detour() {
 		detour = end
 	}
 	b.direct.begin(ctx, s, detour, b.log)
@@ -171,7 +171,7 @@ func (b *Bridge) subscribed(ctx context.Context, s modems.Session, w way, target
 	b.recovered()
 	b.enter(Online, why)
 	b.log.Info("online", "broker", b.Status().Cloud.Broker, "path", w.path)
-	err := b.pumpUp(ctx, s, target.Topic, w.other)
+	err := b.pumpUp(ctx, s, target.Topic, w)
 	if why := context.Cause(ctx); err == nil && errors.Is(why, errOtherPath) {
 		err = why
 	}

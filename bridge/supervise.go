@@ -241,12 +241,15 @@ func (b *Bridge) attachedTo(ctx context.Context, m *modems.Modem) (rung, error) 
 // overModem runs one session over m. other: the next one takes the other path, at once.
 func (b *Bridge) overModem(ctx context.Context, m *modems.Modem) (other bool, err error) {
 	path, why := b.paths.choose(time.Now())
-	w := way{path: path, why: why, hold: b.paths.left(time.Now()), other: path == "native" && b.paths.mode == "auto" && m.Sockets() > 0}
+	w := way{path: path, why: why, hold: b.paths.left(time.Now())}
+	if w.other = path == "native" && b.paths.mode == "auto" && m.Sockets() > 0; w.other {
+		w.dead, w.barred = b.paths.dead, b.paths.barred
+	}
 	dial := m.DialMQTT
 	if path == "tcp" {
 		dial = dialTCP(m)
 	}
-	began := time.Now()
+	before := b.sessions.Load()
 	err = b.session(ctx, w, m.Identity(), dial)
 	if ctx.Err() != nil {
 		return false, err
@@ -254,21 +257,42 @@ func (b *Bridge) overModem(ctx context.Context, m *modems.Modem) (other bool, er
 	if errors.Is(err, errLoginEnds) {
 		return true, nil
 	}
-	if other = b.paths.ended(path, err, time.Since(began) >= stable, m.Sockets() > 0, time.Now()); other {
+	stood := never
+	if b.sessions.Load() > before {
+		if stood = shortly; time.Since(b.onlineAt) >= stable {
+			stood = long
+		}
+	}
+	if other = b.paths.ended(path, err, stood, m.Sockets() > 0, time.Now()); other {
 		b.log.Warn("the path is changed", "from", path, "why", err)
-	} else if path == "tcp" && why != nil && errors.Is(err, modems.ErrUnsupported) {
-		err = fmt.Errorf("%w; and before: %w", err, why)
+	} else if path == "tcp" && why != nil && err != nil {
+		err = alsoNative{err, why}
 	}
 	return other, err
 }
 
+// alsoNative is why there is no session on tcp. What it is about is for the supervisor to judge; why native is not used is
+// for people.
+type alsoNative struct{ tcp, native error }
+
+func (e alsoNative) Error() string {
+	return fmt.Sprintf("path tcp: %v; and path native: %v", e.tcp, e.native)
+}
+func (e alsoNative) Unwrap() error { return e.tcp }
+
 // way is how one session goes.
 type way struct {
-	path  string
-	why   error         // it is not the one that comes first
-	hold  time.Duration // after so long another is to be tried; 0: never
-	other bool          // there is another, for what cannot pass this one
+	path string
+	why  error         // it is not the one that comes first
+	hold time.Duration // after so long another is to be tried; 0: never
+
+	other  bool      // there is another, for what cannot pass this one
+	barred time.Time // but not before that
+	dead   error     // because of this
 }
+
+// detour reports whether what cannot pass this way takes the other.
+func (w way) detour() bool { return w.other && !time.Now().Before(w.barred) }
 
 func (b *Bridge) setModem(m *modems.Modem) {
 	b.mu.Lock()

@@ -105,17 +105,19 @@ func TestBrokerEndsSession(t *testing.T) {
 	large := strings.Repeat("x", 6000)
 	for name, tc := range map[string]struct {
 		path, topic, payload string
+		faults               []string
 	}{
-		"forbidden topic, host":   {"host", "forbidden", "bad"},
-		"forbidden topic, tcp":    {"tcp", "forbidden", "bad"},
-		"forbidden topic, native": {"native", "forbidden", "bad"},
-		"too large, host":         {"host", "t", large},
-		"too large, tcp":          {"tcp", "t", large},
+		"forbidden topic, host":   {"host", "forbidden", "bad", nil},
+		"forbidden topic, tcp":    {"tcp", "forbidden", "bad", nil},
+		"forbidden topic, native": {"native", "forbidden", "bad", nil},
+		"too large, host":         {"host", "t", large, nil},
+		"too large, tcp":          {"tcp", "t", large, nil},
+		"failed before the end":   {"native", "forbidden", "bad", []string{"fail-inflight"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := startCloud(t, &cloud{forbidden: "forbidden", largest: 2000})
-			sim := modemsim.Config{Model: "ec600", Baud: 460800, RTT: 20 * time.Millisecond}
+			sim := modemsim.Config{Model: "ec600", Baud: 460800, RTT: 20 * time.Millisecond, Faults: tc.faults}
 			b := overModem(t, sim, time.Minute, c, func(cfg *Config, s *modemsim.Sim) {
 				if cfg.Path = tc.path; tc.path == "host" {
 					onHost(cfg, s)
