@@ -29,6 +29,7 @@ import (
 type store struct {
 	file string // empty: memory only
 	log  *slog.Logger
+	link func(dir string) error // makes the names in dir durable; a test lets it fail
 	wake chan struct{}
 	quit chan struct{} // closed by close
 	gone chan struct{} // closed by the committer, when it has returned
@@ -67,7 +68,11 @@ const (
 
 // openStore reads file. What is damaged in it is said, and kept in file.damaged.
 func openStore(file string, log *slog.Logger) (*store, error) {
-	s := &store{file: file, log: log, wake: make(chan struct{}, 1), quit: make(chan struct{}), gone: make(chan struct{}), values: map[string][]byte{}}
+	return openStoreOn(file, log, syncDir)
+}
+
+func openStoreOn(file string, log *slog.Logger, link func(dir string) error) (*store, error) {
+	s := &store{file: file, log: log, link: link, wake: make(chan struct{}, 1), quit: make(chan struct{}), gone: make(chan struct{}), values: map[string][]byte{}}
 	if file == "" {
 		close(s.gone)
 		return s, nil
@@ -327,7 +332,7 @@ func (s *store) rewrite() error {
 		s.f.Close() // nothing of it counts any more
 	}
 	s.f, s.size = f, size
-	return syncDir(filepath.Dir(s.file))
+	return s.link(filepath.Dir(s.file))
 }
 
 func writeAll(f *os.File, values map[string][]byte) (size int64, err error) {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -173,6 +175,56 @@ func TestStoreAfterAnError(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	if text := log.String(); strings.Count(text, "cannot be stored") == 0 || !strings.Contains(text, "stored again") {
+		t.Errorf("the log:\n%s", text)
+	}
+}
+
+// TestStoreWithoutAName: while the new log has its name only in memory, a power cut would bring back the old one, and nothing
+// that is written from then on counts as done. What counted as done before is in both.
+func TestStoreWithoutAName(t *testing.T) {
+	dir := t.TempDir()
+	file, old := filepath.Join(dir, "local"), filepath.Join(dir, "old")
+	log := new(lockedBuffer)
+	var fails atomic.Bool
+	s, err := openStoreOn(file, slog.New(slog.NewTextHandler(log, nil)), func(dir string) error {
+		if fails.Load() {
+			return syscall.EIO
+		}
+		return syncDir(dir)
+	})
+	must(t, err)
+	defer s.close()
+	must(t, os.Link(file, old)) // what the power cut would bring back
+	fails.Store(true)
+	size := func() int64 {
+		info, err := os.Stat(file)
+		must(t, err)
+		return info.Size()
+	}
+	for before := int64(0); size() >= before; { // until it is written anew
+		before = size()
+		s.set("big", bytes.Repeat([]byte("x"), 300_000))
+		s.set("a", fmt.Append(nil, before))
+		must(t, s.flush().wait())
+		if size() >= before {
+			continue
+		}
+		b, err := os.ReadFile(old)
+		must(t, err)
+		if got, _ := loaded(t, b); string(got["a"]) != fmt.Sprint(before) {
+			t.Errorf("the old log says %q, though %d was done", got["a"], before)
+		}
+	}
+	s.set("b", []byte("later"))
+	if s.flush().wait() == nil {
+		t.Error("what a power cut would take back was reported as done")
+	}
+	fails.Store(false)
+	must(t, s.flush().wait())
+	if got, _ := reopened(t, file); string(got["b"]) != "later" || len(got) != 3 {
+		t.Errorf("%d keys, b is %q", len(got), got["b"])
+	}
+	if text := log.String(); !strings.Contains(text, "cannot be stored") || !strings.Contains(text, "stored again") {
 		t.Errorf("the log:\n%s", text)
 	}
 }
