@@ -70,6 +70,7 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 			return e.Undelivered()
 		}
 		var r modems.Receipt
+		at := time.Now()
 		unfit := b.outgoing(e.ID(), &m)
 		if err = unfit; err == nil {
 			r, err = s.Publish(ctx, m)
@@ -82,7 +83,7 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 		switch {
 		case err == nil:
 			b.awaiting()
-			inFlight <- sent{entry: e, receipt: r, at: time.Now()}
+			inFlight <- sent{entry: e, receipt: r, at: at}
 			if alone {
 				settled(ctx, inFlight)
 			}
@@ -103,6 +104,7 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 			err = e.Undelivered()
 			pause(ctx, time.Duration(refusals[e.ID()])*time.Second)
 		default:
+			b.suspect.cut(e.ID(), at)
 			return errors.Join(e.Undelivered(), err)
 		}
 		if err != nil {

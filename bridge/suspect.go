@@ -102,6 +102,15 @@ func (s *suspect) left(id uint64, sent time.Time) {
 	s.oldest, s.sent = id, sent
 }
 
+// cut notes the message whose handing over failed because the session ended: the oldest, if no other is.
+func (s *suspect) cut(id uint64, sent time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.oldest == 0 {
+		s.oldest, s.sent = id, sent
+	}
+}
+
 // ended takes the end of a session, and returns it with what it looks like. lost: the modem has ended it.
 func (s *suspect) ended(err error, lost bool, now time.Time) error {
 	s.mu.Lock()

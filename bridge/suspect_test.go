@@ -76,6 +76,18 @@ func TestSuspect(t *testing.T) {
 			t.Error(why)
 		}
 	})
+	t.Run("while it was handed over", func(t *testing.T) {
+		s := suspect{}
+		for range suspectGuilty {
+			s.testing(time.Minute)
+			s.cut(7, began)
+			s.cut(8, began) // behind it
+			s.ended(byBroker, false, began)
+		}
+		if why := s.guilty(7, began); why == nil {
+			t.Error("it is not guilty")
+		}
+	})
 	t.Run("every message", func(t *testing.T) {
 		s, now, aside := suspect{}, began, 0
 		for id := uint64(1); now.Before(began.Add(suspectPause - time.Minute)); now = now.Add(10 * time.Second) {
@@ -105,19 +117,22 @@ func TestBrokerEndsSession(t *testing.T) {
 	large := strings.Repeat("x", 6000)
 	for name, tc := range map[string]struct {
 		path, topic, payload string
+		model                string
 		faults               []string
 	}{
-		"forbidden topic, host":   {"host", "forbidden", "bad", nil},
-		"forbidden topic, tcp":    {"tcp", "forbidden", "bad", nil},
-		"forbidden topic, native": {"native", "forbidden", "bad", nil},
-		"too large, host":         {"host", "t", large, nil},
-		"too large, tcp":          {"tcp", "t", large, nil},
-		"failed before the end":   {"native", "forbidden", "bad", []string{"fail-inflight"}},
+		"forbidden topic, host":     {"host", "forbidden", "bad", "ec600", nil},
+		"forbidden topic, tcp":      {"tcp", "forbidden", "bad", "ec600", nil},
+		"forbidden topic, native":   {"native", "forbidden", "bad", "ec600", nil},
+		"too large, host":           {"host", "t", large, "ec600", nil},
+		"too large, tcp":            {"tcp", "t", large, "ec600", nil},
+		"forbidden topic, Air724UG": {"native", "forbidden", "bad", "air724ug", nil},
+		"forbidden topic, NT35E":    {"native", "forbidden", "bad", "nt35e", nil},
+		"failed before the end":     {"native", "forbidden", "bad", "ec600", []string{"fail-inflight"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := startCloud(t, &cloud{forbidden: "forbidden", largest: 2000})
-			sim := modemsim.Config{Model: "ec600", Baud: 460800, RTT: 20 * time.Millisecond, Faults: tc.faults}
+			sim := modemsim.Config{Model: tc.model, Baud: 460800, RTT: 20 * time.Millisecond, Faults: tc.faults}
 			b := overModem(t, sim, time.Minute, c, func(cfg *Config, s *modemsim.Sim) {
 				if cfg.Path = tc.path; tc.path == "host" {
 					onHost(cfg, s)
