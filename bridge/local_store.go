@@ -19,7 +19,8 @@ import (
 
 // store is what the embedded broker must know after a restart: keys and values, in memory, and every change of them in
 // a log on the disk. The log is written anew when most of it is out of date, and after every error: one way back, whatever
-// went wrong. It begins with storeHead; then each change is
+// went wrong. It begins with storeHead, whose number grows with any change of what stands below or in local_session.go; then
+// each change is
 //
 //	mark   4 bytes, where to go on behind damage
 //	crc    4 bytes, CRC32C of the rest of the change

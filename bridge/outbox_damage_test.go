@@ -305,9 +305,9 @@ func TestOutboxRescue(t *testing.T) {
 	})
 }
 
-// TestOutboxVersions: a record that a newer atbridge has written is not damaged; it is not ours to skip.
-func TestOutboxVersions(t *testing.T) {
-	dir := t.TempDir()
+// writeNewer makes a queue in dir as a newer atbridge would.
+func writeNewer(t *testing.T, dir string) {
+	t.Helper()
 	j, err := openJournal(filepath.Join(dir, "log"), 64<<10, nil, slog.New(slog.DiscardHandler))
 	must(t, err)
 	newer := putRecord{id: 1, arrival: time.Now(), message: numbered(1)}.encode()
@@ -315,7 +315,13 @@ func TestOutboxVersions(t *testing.T) {
 	binary.LittleEndian.PutUint32(newer[2:], recordSum(newer))
 	_, err = j.append([][]byte{newer})
 	must(t, errors.Join(err, j.close()))
-	if _, err := OpenOutbox(OutboxConfig{Dir: dir}); err == nil || !strings.Contains(err.Error(), "version 2") {
+}
+
+// TestOutboxVersions: a record that a newer atbridge has written is not damaged; it is not ours to skip.
+func TestOutboxVersions(t *testing.T) {
+	dir := t.TempDir()
+	writeNewer(t, dir)
+	if _, err := OpenOutbox(OutboxConfig{Dir: dir}); err == nil || !strings.Contains(err.Error(), "a newer atbridge has written messages here (version 2") {
 		t.Errorf("open: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "damaged")); err == nil {

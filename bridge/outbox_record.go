@@ -12,7 +12,7 @@ import (
 
 // The log of the outbox holds two kinds of record, both in this frame:
 //
-//	version  1 byte, recordVersion
+//	version  1 byte, recordVersion: it grows with any change that this program could not read, or would lose
 //	kind     1 byte, recordPut or recordSettled
 //	crc      4 bytes, CRC32C (Castagnoli) of all other bytes of the record
 //	body
@@ -128,7 +128,7 @@ func decodeRecord(b []byte) (any, error) {
 		return nil, errRecord
 	}
 	if b[0] != recordVersion {
-		return nil, fmt.Errorf("the record has version %d; this atbridge knows version %d", b[0], recordVersion)
+		return nil, fmt.Errorf("a newer atbridge has written messages here (version %d of the record, and this one knows %d): install that one again, or name another queue.dir", b[0], recordVersion)
 	}
 	d := decoder{b: b[recordHead:]}
 	switch b[1] {

@@ -104,7 +104,8 @@ func (m *Modem) enterPIN(ctx context.Context) error {
 	return err
 }
 
-// The file holds digests, one a line: enough to know a PIN again, and nothing to read at a glance.
+// The file holds digests, one a line: enough to know a PIN again, and nothing to read at a glance. Its form is for good: to
+// forget a PIN that was refused may lock the SIM. Lines of another form stay where they are.
 func (m *Modem) pinDigest() string {
 	sum := sha256.Sum256([]byte("atbridge pin " + m.opts.PIN))
 	return hex.EncodeToString(sum[:])
@@ -124,7 +125,7 @@ func (m *Modem) notedPINs() ([]string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading which PINs were refused before: %w", err)
 	}
-	return strings.Fields(string(b)), nil
+	return strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' }), nil
 }
 
 // notePIN remembers that the PIN is being entered, or forgets it once it was not refused.

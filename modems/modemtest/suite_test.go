@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -242,11 +243,16 @@ func TestCannotGoOnline(t *testing.T) {
 	})
 }
 
-// A PIN is entered where one is asked for; a refused one never again, not even by the next process.
+// A PIN is entered where one is asked for; a refused one never again, not even by the next process, nor by the release before
+// or after this one: the file keeps its form, and lines that are not ours.
 func TestPIN(t *testing.T) {
+	const foreign, noted = "a line of another release\n", "ac058b8c9db7c224bcc4e24e9fb39a2094146c5591844dbf61cbebed19293922\n"
 	eachDriver(t, func(t *testing.T, name string) {
 		b := newBench(t, name, "pin=1234")
 		memory := t.TempDir() + "/pin-refused"
+		if err := os.WriteFile(memory, []byte(foreign), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		m := b.attach(modems.Options{PIN: "9999", RefusedPIN: memory})
 		if err := m.Online(b.ctx); err == nil || !strings.Contains(err.Error(), "the SIM refused the PIN") {
 			t.Errorf("a wrong PIN: %v", err)
@@ -260,6 +266,9 @@ func TestPIN(t *testing.T) {
 		m = b.attach(modems.Options{PIN: "1234", RefusedPIN: memory})
 		if err := m.Online(b.ctx); err != nil {
 			t.Errorf("the right PIN: %v", err)
+		}
+		if found, err := os.ReadFile(memory); err != nil || string(found) != foreign+noted {
+			t.Errorf("remembered is %q, %v", found, err)
 		}
 	})
 }
