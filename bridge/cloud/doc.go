@@ -9,5 +9,9 @@
 //	http.go        a client whose way out is given; alink.go: Aliyun's frames around properties, events and services
 //
 // Params is pure: it connects to nothing and knows no clock but the one it is handed. What needs the network is handed the
-// way to it, a function such as net.Dialer's DialContext, which may be a modem's.
+// way to it, a function such as net.Dialer's DialContext, which may be a modem's, and what checks certificates a clock.
+//
+// The platforms' own time over MQTT (Aliyun's /ext/ntp/..., Tencent's $sys/operation/...) is not asked for: they tell it to who
+// is logged in, and what waits for the time is the login, by TLS or with a token that ends. To log in without TLS first would
+// give whoever listens on the way the login that was to be hidden from him, and a time that he may choose.
 package cloud

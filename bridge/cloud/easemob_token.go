@@ -17,6 +17,7 @@ type EasemobTokens struct {
 	API, AppID, ClientID, ClientSecret string
 	Dial                               Dial
 	CAFile                             string
+	Clock                              Clock
 }
 
 // ErrToken: the platform has refused to give a token.
@@ -63,7 +64,7 @@ func (t EasemobTokens) post(ctx context.Context, path, authorization string, bod
 		Code int             `json:"code"`
 		Body json.RawMessage `json:"body"` // of an error: its text
 	}
-	client, err := httpClient(t.Dial, t.CAFile)
+	client, err := httpClient(t.Dial, t.CAFile, t.Clock)
 	if err != nil {
 		return "", 0, err
 	}

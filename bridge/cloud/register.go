@@ -26,6 +26,7 @@ type Registration struct {
 	Unregistered  bool // the platform does not know the device's name yet
 	Dial          Dial
 	TLS           modems.TLSConfig
+	Clock         Clock
 	Place         *Place // where the identity goes as soon as it is here
 }
 
@@ -86,7 +87,7 @@ func (r Registration) byHTTPS(ctx context.Context, nonce, sign string) (Identity
 			DeviceSecret string `json:"deviceSecret"`
 		} `json:"data"`
 	}
-	client, err := httpClient(r.Dial, r.TLS.CAFile)
+	client, err := httpClient(r.Dial, r.TLS.CAFile, r.Clock)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -135,7 +136,7 @@ func (r Registration) byMQTT(ctx context.Context, nonce, sign string) (Identity,
 		mode, instance = -2, ",instanceId="+a.InstanceID
 	}
 	cfg := modems.MQTTConfig{
-		Host: a.Host(), Port: aliyunTLS, TLS: &r.TLS, KeepAlive: time.Minute, CleanSession: true,
+		Host: a.Host(), Port: aliyunTLS, TLS: &r.TLS, Clock: r.Clock, KeepAlive: time.Minute, CleanSession: true,
 		ClientID: fmt.Sprintf("%s|securemode=%d,authType=%s,random=%s,signmethod=%s%s|", a.Name(), mode, auth, nonce, a.SignMethod, instance),
 		Username: a.DeviceName + "&" + a.ProductKey,
 		Password: sign,

@@ -1,6 +1,10 @@
 package cloud_test
 
 import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,5 +100,54 @@ func TestRegisterLeavesInTime(t *testing.T) {
 				t.Error(why)
 			}
 		})
+	}
+}
+
+// The dates of certificates are checked by the clock that is given, in each of the ways to a platform; and without a time
+// nobody is dialled.
+func TestCertificatesByTheClock(t *testing.T) {
+	p := &cloudtest.AliyunProduct{Key: "pk", Secret: "ps", Register: true}
+	p.Device("dn", "")
+	aliyun, easemob := start(t, p), start(t, &cloudtest.EasemobApp{ID: "aitbj0", ClientID: "c", ClientSecret: "s"})
+	register := func(unregistered bool) func(cloud.Clock, cloud.Dial) error {
+		return func(clock cloud.Clock, dial cloud.Dial) error {
+			r, _ := registration(t, aliyun, cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", SignMethod: "hmacsha256"}, "ps", unregistered)
+			if r.Clock = clock; dial != nil {
+				r.Dial = dial
+			}
+			_, err := r.Register(t.Context())
+			return err
+		}
+	}
+	dialled := errors.New("dialled")
+	unknown := errors.New("unknown")
+	for name, ask := range map[string]func(cloud.Clock, cloud.Dial) error{
+		"registration by HTTPS": register(false),
+		"registration by MQTT":  register(true),
+		"tokens": func(clock cloud.Clock, dial cloud.Dial) error {
+			tokens := cloud.EasemobTokens{AppID: "aitbj0", ClientID: "c", ClientSecret: "s", Dial: to(easemob), CAFile: easemob.CAFile, Clock: clock}
+			if dial != nil {
+				tokens.Dial = dial
+			}
+			_, _, err := tokens.Fetch(t.Context(), cloud.Easemob{AppID: "aitbj0", DeviceID: "d", Username: "u"})
+			return err
+		},
+	} {
+		at := func(ahead time.Duration) cloud.Clock {
+			return func() (time.Time, error) { return time.Now().Add(ahead), nil }
+		}
+		for _, ahead := range []time.Duration{-48 * time.Hour, 48 * time.Hour} { // the certificates are good for a day
+			var invalid x509.CertificateInvalidError
+			if err := ask(at(ahead), nil); !errors.As(err, &invalid) || invalid.Reason != x509.Expired {
+				t.Errorf("%s, %v off: %v", name, ahead, err)
+			}
+		}
+		err := ask(func() (time.Time, error) { return time.Time{}, unknown }, func(context.Context, string, string) (net.Conn, error) { return nil, dialled })
+		if !errors.Is(err, unknown) || errors.Is(err, dialled) {
+			t.Errorf("%s, without a time: %v", name, err)
+		}
+		if err := ask(at(time.Minute), nil); err != nil {
+			t.Errorf("%s, at the right time: %v", name, err)
+		}
 	}
 }

@@ -39,7 +39,7 @@ nothing; where a name holds {imei} or {iccid}, the daemon or else the modem is a
 				return err
 			}
 			if p.Password == "" && c.Cloud.Easemob != nil {
-				fmt.Fprintln(cmd.ErrOrStderr(), "atbridge: the password is a token that run fetches from "+c.tokenSource(nil).URL())
+				fmt.Fprintln(cmd.ErrOrStderr(), "atbridge: the password is a token that run fetches from "+c.tokenSource(nil, nil).URL())
 			}
 			return printCredentials(cmd.OutOrStdout(), p, asJSON, reveal)
 		},

@@ -19,15 +19,17 @@ import (
 type login struct {
 	log         *slog.Logger
 	now         func() time.Time // this machine's clock
+	sure        func() bool      // somebody has set it
 	conventions *conventions
 
-	skew   time.Duration // of the modem's clock, where this machine's is none
-	token  cloud.Easemob // with the last token
-	renews time.Time     // when the token is to be replaced
+	network time.Time     // what the modem's clock said, where this machine's is of no use
+	read    time.Time     // when it said so, by this machine's
+	token   cloud.Easemob // with the last token
+	renews  time.Time     // when the token is to be replaced
 }
 
 func newLogin(log *slog.Logger) *login {
-	return &login{log: log, now: time.Now, conventions: newConventions(log)}
+	return &login{log: log, now: time.Now, sure: synchronised, conventions: newConventions(log)}
 }
 
 // renewal is the part of a login's life after which a new session takes over.
@@ -42,16 +44,10 @@ func (l *login) prepare(ctx context.Context, c *Config, o bridge.Outside) error 
 		if err != nil || c.Cloud.Aliyun.Register == "none" {
 			return err
 		}
-		if _, err = l.time(); err != nil && c.Cloud.Aliyun.Register == "unregistered" {
-			return err
-		}
 		_, err = l.register(ctx, c, p, o.Dial)
 		return err
 	case cloud.Easemob:
 		if err != nil || c.Cloud.Password != "" || l.now().Before(l.renews) && l.token.Username == p.Username {
-			return err
-		}
-		if _, err := l.time(); err != nil {
 			return err
 		}
 		return l.fetch(ctx, c, p, o.Dial)
@@ -71,30 +67,6 @@ func (c *Config) loginOnce(ctx context.Context, m *modems.Modem, id modems.Ident
 		}
 	}
 	return l.target(c, id)
-}
-
-// setClock takes the modem's clock where this machine has none.
-func (l *login) setClock(ctx context.Context, o bridge.Outside) {
-	l.skew = 0
-	if cloud.Plausible(l.now()) || o.Clock == nil {
-		return
-	}
-	t, err := o.Clock(ctx)
-	if err != nil || !cloud.Plausible(t) {
-		l.log.Warn("neither this machine nor the modem knows the time", "modem", t, "why", err)
-		return
-	}
-	l.skew = t.Sub(l.now())
-	l.log.Warn("this machine's clock is not set; the modem's is used to log in and to check certificates", "modem", t.UTC())
-}
-
-// time is what this machine's clock says, or the modem's where this machine has none.
-func (l *login) time() (time.Time, error) {
-	now := l.now().Add(l.skew)
-	if !cloud.Plausible(now) {
-		return now, bridge.ErrNoTime
-	}
-	return now, nil
 }
 
 // register returns the identity of device: what has been stored, or else what the platform hands out now.
@@ -122,7 +94,7 @@ func (l *login) register(ctx context.Context, c *Config, device cloud.Aliyun, di
 	l.log.Info("registering with Aliyun", "product", device.ProductKey, "device", device.DeviceName)
 	r := cloud.Registration{
 		Aliyun: device, ProductSecret: a.ProductSecret.Reveal(), Unregistered: a.Register == "unregistered",
-		Dial: dial, TLS: *files, Place: place,
+		Dial: dial, TLS: *files, Clock: l.time, Place: place,
 	}
 	i, err := r.Register(ctx)
 	if err = errors.Join(err, place.Release()); err == nil {
@@ -155,10 +127,10 @@ func (c *Config) registered(device cloud.Aliyun) (cloud.Aliyun, error) {
 }
 
 // tokenSource is where Easemob's tokens come from.
-func (c *Config) tokenSource(dial cloud.Dial) cloud.EasemobTokens {
+func (c *Config) tokenSource(dial cloud.Dial, clock cloud.Clock) cloud.EasemobTokens {
 	e := c.Cloud.Easemob
 	return cloud.EasemobTokens{
-		API: e.APIURL, AppID: e.AppID, ClientID: e.ClientID, ClientSecret: e.ClientSecret.Reveal(), Dial: dial, CAFile: c.caFile(),
+		API: e.APIURL, AppID: e.AppID, ClientID: e.ClientID, ClientSecret: e.ClientSecret.Reveal(), Dial: dial, CAFile: c.caFile(), Clock: clock,
 	}
 }
 
@@ -170,7 +142,7 @@ func (c *Config) caFile() string {
 }
 
 func (l *login) fetch(ctx context.Context, c *Config, p cloud.Easemob, dial cloud.Dial) error {
-	fresh, lived, err := c.tokenSource(dial).Fetch(ctx, p)
+	fresh, lived, err := c.tokenSource(dial, l.time).Fetch(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -226,13 +198,12 @@ func (l *login) brokers(c *Config, id modems.Identity) (bridge.Target, error) {
 			check = "cloud.password, and cloud.easemob.username and device_id"
 		}
 	}
-	now := l.now()
-	params, err := p.Params(now.Add(l.skew))
+	params, err := p.Params(l.clock())
 	if err != nil {
 		return t, err
 	}
 	if !params.Expires.IsZero() {
-		t.Until = now.Add(part(params.Expires.Sub(now.Add(l.skew))))
+		t.Until = l.now().Add(part(params.Expires.Sub(l.clock())))
 	}
 	m, err := c.session(params, vals)
 	if err != nil {

@@ -1,103 +1,16 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/atbridge/atbridge/bridge"
 	"github.com/atbridge/atbridge/bridge/cloud"
-	"github.com/atbridge/atbridge/bridge/mqtt"
 	"github.com/atbridge/atbridge/modems"
 )
-
-// On a board without a clock nothing is signed until the modem knows the time; what needs no time does not wait for it.
-func TestClockOfTheModem(t *testing.T) {
-	parsed := func(text string) *Config {
-		c, err := parse("modem: {port: /dev/ttyUSB2}\ncloud: {" + text + "}")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	onenet := parsed("onenet: {product_id: p, device_name: d, key: aHVudGVyMg==}")
-	real := time.Unix(1800000000, 0)
-	for name, v := range map[string]struct {
-		c     *Config
-		clock func(context.Context) (time.Time, error)
-		et    string // in the password
-		err   error
-	}{
-		"the modem knows":       {onenet, func(context.Context) (time.Time, error) { return real, nil }, "et=1800086400&", nil},
-		"nor does the modem":    {onenet, func(context.Context) (time.Time, error) { return time.Unix(315964810, 0), nil }, "", cloud.ErrClock},
-		"the modem says not":    {onenet, func(context.Context) (time.Time, error) { return time.Time{}, errors.New("ERROR") }, "", cloud.ErrClock},
-		"there is no modem":     {onenet, nil, "", cloud.ErrClock},
-		"no time is needed":     {parsed("huawei: {device_id: d, secret: s, host: h}"), nil, "", nil},
-		"the end is configured": {parsed("onenet: {product_id: p, device_name: d, key: aHVudGVyMg==, expires: 1900000000}"), nil, "et=1900000000&", nil},
-	} {
-		l := newLogin(slog.New(slog.DiscardHandler))
-		l.now = func() time.Time { return time.Unix(1000, 0) } // a quarter of an hour after power-on
-		if err := l.prepare(t.Context(), v.c, bridge.Outside{Clock: v.clock}); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		target, err := l.target(v.c, modems.Identity{})
-		switch {
-		case !errors.Is(err, v.err):
-			t.Errorf("%s: %v", name, err)
-		case err == nil && (len(target.Brokers) != 1 || !strings.Contains(target.Brokers[0].Password, v.et)):
-			t.Errorf("%s: %+v", name, target.Brokers)
-		case err == nil && v.clock != nil && target.Until.Unix() != 1000+86400*9/10: // by this machine's clock
-			t.Errorf("%s: until %v", name, target.Until.Unix())
-		}
-	}
-}
-
-// TLS on this side waits for a plausible time, without a byte on the way, and checks certificates by it; the module's own, and
-// plain TCP, wait for nothing.
-func TestTLSWaitsForTheTime(t *testing.T) {
-	c, err := parse("modem: {port: /dev/ttyUSB2}\ncloud: {broker: 'mqtts://broker.example', client_id: c}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dialled := errors.New("dialled")
-	dial := func(context.Context) (net.Conn, error) { return nil, dialled }
-	real := time.Unix(1800000000, 0)
-	for name, v := range map[string]struct {
-		host  time.Time
-		clock func(context.Context) (time.Time, error)
-		tls   bool
-		err   error
-	}{
-		"this machine knows":   {real, nil, true, dialled},
-		"the modem knows":      {time.Unix(1000, 0), func(context.Context) (time.Time, error) { return real, nil }, true, dialled},
-		"nobody knows":         {time.Unix(1000, 0), func(context.Context) (time.Time, error) { return time.Unix(315964810, 0), nil }, true, bridge.ErrNoTime},
-		"no TLS, nobody cares": {time.Unix(1000, 0), nil, false, dialled},
-	} {
-		l := newLogin(slog.New(slog.DiscardHandler))
-		l.now = func() time.Time { return v.host }
-		if err := l.prepare(t.Context(), c, bridge.Outside{Clock: v.clock}); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		target, err := l.target(c, modems.Identity{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		broker := target.Brokers[0]
-		if !v.tls {
-			broker.TLS = nil
-		}
-		if _, err := mqtt.Dial(t.Context(), dial, broker); !errors.Is(err, v.err) {
-			t.Errorf("%s: %v", name, err)
-		}
-		if now, err := broker.Clock(); err == nil && !now.Equal(real) {
-			t.Errorf("%s: certificates are checked by %v", name, now)
-		}
-	}
-}
 
 // A token is fetched once, kept while it is good, and thrown away when the broker has refused it.
 func TestRefusedDropsToken(t *testing.T) {

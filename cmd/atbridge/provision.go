@@ -77,7 +77,5 @@ func (g *globals) registerOver(ctx context.Context, c *Config, o bridge.Outside)
 	if err != nil {
 		return cloud.Aliyun{}, err
 	}
-	device := p.(cloud.Aliyun)
-	_, err = newLogin(g.logger(c)).register(ctx, c, device, o.Dial)
-	return device, err
+	return p.(cloud.Aliyun), newLogin(g.logger(c)).prepare(ctx, c, o)
 }
