@@ -10,6 +10,10 @@ const (
 	// wedged unnoticed, but for the command's own timeout and the engine's tries.
 	probeEvery = 30 * time.Second
 
+	// raisedEvery is how often at a raised baud rate: a module that reboots goes back to its own, and the banner by which
+	// a reboot is told comes as noise.
+	raisedEvery = 10 * time.Second
+
 	// lookEvery is how often a line is looked at on which acknowledgements are due, and dueSilence how long it may be
 	// silent before the modem is asked whether it still answers; on NB-IoT an acknowledgement may take as long.
 	lookEvery  = 2 * time.Second
@@ -30,7 +34,11 @@ func (b *Bridge) probe(ctx context.Context) error {
 	b.mu.Lock()
 	m := b.modem
 	b.mu.Unlock()
-	signal, look := time.NewTicker(b.alive()), time.NewTicker(lookEvery)
+	every := b.alive()
+	if m != nil && m.Raised() {
+		every = min(every, raisedEvery)
+	}
+	signal, look := time.NewTicker(every), time.NewTicker(lookEvery)
 	defer signal.Stop()
 	defer look.Stop()
 	look.Stop()      // until something is due: an idle machine sleeps

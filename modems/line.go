@@ -101,6 +101,9 @@ func (m *Modem) follow(ctx context.Context, port adjustable, baud int) error {
 	return nil
 }
 
+// Raised reports whether the line runs at a rate that the module forgets when it reboots.
+func (m *Modem) Raised() bool { return m.base != 0 }
+
 // lower takes a raised rate back, so that whoever opens the port next finds the modem at the one that it knows.
 func (m *Modem) lower() {
 	if m.base == 0 || m.Err() != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/atbridge/atbridge/bridge"
 	"github.com/atbridge/atbridge/modems/modemsim"
 )
 
@@ -57,6 +58,22 @@ func TestBaudUp(t *testing.T) {
 			r.stop()
 		})
 	}
+}
+
+// A module that reboots at a raised rate is back at its own: nobody hears its banner, but it is asked often enough.
+func TestBaudUpRebootIsNoticed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, modemsim.Config{Model: "ec600", Baud: 115200, RTT: 20 * time.Millisecond})
+	r.change("baud: 115200", "baud: 115200, baud_up: 460800")
+	r.start()
+	r.online()
+	r.sim.Reset()
+	eventually(t, "the reboot to be noticed, by 20 s or so", 30*time.Second, func() bool {
+		s, err := r.status()
+		return err == nil && s.State != bridge.Online
+	})
+	r.online()
+	r.stop()
 }
 
 // What a module or a port cannot do is said, and done without.
