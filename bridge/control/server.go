@@ -86,6 +86,13 @@ func shareWithGroup(socket string) error {
 	if err := unix.Stat(filepath.Dir(socket), &dir); err != nil {
 		return err
 	}
+	var own unix.Stat_t
+	if err := unix.Stat(socket, &own); err != nil {
+		return err
+	}
+	if own.Gid == dir.Gid {
+		return nil
+	}
 	if err := os.Chown(socket, -1, int(dir.Gid)); err != nil && !errors.Is(err, os.ErrPermission) {
 		return err
 	}

@@ -59,6 +59,7 @@ type rig struct {
 	log   *syncBuffer
 
 	env    []string // of the daemon, besides the tests' own
+	under  []string // a program that runs it, with its arguments
 	daemon *exec.Cmd
 	since  int // where the log of this start begins
 	ended  chan error
@@ -165,6 +166,9 @@ func (r *rig) start() {
 	r.t.Helper()
 	r.daemon = command(r.t, "run", "--config", r.file)
 	r.daemon.Env = append(r.daemon.Env, r.env...)
+	if len(r.under) > 0 {
+		r.daemon.Path, r.daemon.Args = r.under[0], append(r.under, r.daemon.Args...)
+	}
 	r.daemon.Stderr = r.log
 	r.since = len(r.log.String())
 	if err := r.daemon.Start(); err != nil {
