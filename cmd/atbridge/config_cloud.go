@@ -139,4 +139,7 @@ func (k *checker) tls(t TLS, encrypted bool) {
 	k.readable("cloud.tls.ca_file", t.CAFile)
 	k.readable("cloud.tls.cert_file", t.CertFile)
 	k.readable("cloud.tls.key_file", t.KeyFile)
+	if key := k.c.beside(t.KeyFile); t.KeyFile != "" && worldReadable(key) {
+		k.c.warn("cloud.tls.key_file: %s can be read by everyone; run chmod 600 %s", key, key)
+	}
 }

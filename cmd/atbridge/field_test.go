@@ -43,6 +43,20 @@ func TestInstalledConfiguration(t *testing.T) {
 	}
 }
 
+// What ends a start with exit code 2 is for a person: the unit does not try again then, and does after a disk was full.
+func TestStartErrors(t *testing.T) {
+	for _, unit := range []string{"atbridge", "atbridge@"} {
+		if !strings.Contains(readFile(t, "../../scripts/"+unit+".service"), "\nRestart=always\n") || !strings.Contains(readFile(t, "../../scripts/"+unit+".service"), "\nRestartPreventExitStatus=2\n") {
+			t.Errorf("%s.service does not start the daemon again, or does after exit code 2", unit)
+		}
+	}
+	for cause, want := range map[error]int{syscall.ENOSPC: 1, syscall.EDQUOT: 1, syscall.EADDRNOTAVAIL: 1, syscall.EADDRINUSE: 2, syscall.EACCES: 2} {
+		if code := exitCode(startError(&os.PathError{Op: "open", Path: "x", Err: cause})); code != want {
+			t.Errorf("%v: exit %d, want %d", cause, code, want)
+		}
+	}
+}
+
 // listener stands for systemd: it listens on a socket such as NOTIFY_SOCKET names and keeps what it is told.
 type listener struct {
 	name string

@@ -70,13 +70,13 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	}
 	b, err := bridge.New(cfg)
 	if err != nil {
-		return withCode(exitUsage, err)
+		return startError(err)
 	}
 	door, err := control.Listen(b, c.Status.Socket, c.Status.Listen, c.Modem != nil && c.Modem.AllowDangerous)
 	if err != nil {
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
-		return withCode(exitUsage, errors.Join(err, b.Run(ended)))
+		return startError(errors.Join(err, b.Run(ended)))
 	}
 	defer door.Close()
 	log.Info("started", "version", versionLine(), "local", b.LocalAddr(), "queue", c.Queue.Dir)
@@ -104,6 +104,17 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	})
 	defer stop()
 	return b.Run(ctx)
+}
+
+// startError gives what is wrong at the start its exit code. After exitUsage systemd does not try again, because a person has to
+// mend it; an address that the network has not given to this machine yet, or a disk that is full, may mend itself.
+func startError(err error) error {
+	for _, passing := range []error{syscall.EADDRNOTAVAIL, syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, passing) {
+			return withCode(exitRefused, err)
+		}
+	}
+	return withCode(exitUsage, err)
 }
 
 // reload takes what may change while it runs: the routes and the log level. A file with an error changes nothing.
