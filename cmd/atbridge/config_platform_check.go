@@ -174,8 +174,8 @@ func (k *checker) easemob() {
 	}
 	if u, err := url.Parse(e.APIURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
 		k.wrong("cloud.easemob.api_url", "is no address; the console shows it, such as https://api.cn1.mqtt.chat/app/%s", e.AppID)
-	} else if u.Scheme == "http" {
-		k.c.warn("cloud.easemob.api_url: client_secret travels readable to everyone on the way; use https")
+	} else if u.Scheme == "http" && !loopback(u.Hostname()) {
+		k.wrong("cloud.easemob.api_url", "sends client_secret readable to everyone on the way; use https")
 	}
 }
 

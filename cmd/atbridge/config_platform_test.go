@@ -56,6 +56,7 @@ func TestPlatformsRefuse(t *testing.T) {
 		"aliyun: {product_key: a, device_name: b, product_secret: hunter2, register: preregistered, region: '', instance_id: i}": "cloud.aliyun.region: is empty; use a region such as cn-shanghai, or name instance_id",
 		"easemob: {app_id: a, device_id: 'd.1', client_id: c, client_secret: hunter2}":                                           "cloud.easemob.device_id: makes the client id d.1@a, and Easemob takes 64 letters, digits, -, _ and @",
 		"easemob: {app_id: a, device_id: d, client_id: c, client_secret: hunter2, api_url: 'ftp://x'}":                           "cloud.easemob.api_url: is no address; the console shows it, such as https://api.cn1.mqtt.chat/app/a",
+		"easemob: {app_id: a, device_id: d, client_id: c, client_secret: hunter2, api_url: 'http://x/app'}":                      "cloud.easemob.api_url: sends client_secret readable to everyone on the way; use https",
 		"easemob: {app_id: a, device_id: d, client_id: c}":                                                                       "cloud.easemob.client_secret: is missing; the platform's console shows it",
 		"tencent: {product_id: p, device_name: d, psk: aHVudGVyMg==, connection_id: abc}":                                        "cloud.tencent.connection_id: abc is not five letters or digits; leave it empty for any",
 	} {
