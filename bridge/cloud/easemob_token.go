@@ -1,13 +1,11 @@
 package cloud
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 )
@@ -17,6 +15,7 @@ type EasemobTokens struct {
 	API, AppID, ClientID, ClientSecret string
 	Dial                               Dial
 	CAFile                             string
+	Now                                func() time.Time // by which certificates are checked; nil: this machine's clock
 }
 
 // ErrToken: the platform has refused to give a token.
@@ -51,11 +50,10 @@ func (t EasemobTokens) post(ctx context.Context, path, authorization string, bod
 	if err != nil {
 		return "", 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL()+path, bytes.NewReader(b))
+	req, err := postJSON(ctx, t.URL()+path, b)
 	if err != nil {
 		return "", 0, err
 	}
-	req.Header.Set("Content-Type", "application/json")
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization) // the token alone, without "Bearer"
 	}
@@ -63,7 +61,7 @@ func (t EasemobTokens) post(ctx context.Context, path, authorization string, bod
 		Code int             `json:"code"`
 		Body json.RawMessage `json:"body"` // of an error: its text
 	}
-	client, err := httpClient(t.Dial, t.CAFile)
+	client, err := httpClient(t.Dial, t.CAFile, t.Now)
 	if err != nil {
 		return "", 0, err
 	}

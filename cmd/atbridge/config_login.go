@@ -20,6 +20,22 @@ func (c *Config) overTLS() bool {
 	return c.Cloud.TLS != (TLS{}) || a != nil && a.Register == "unregistered" // whose password is the secret itself
 }
 
+// registering is how devices get their own secrets, if at all.
+type registering struct {
+	how    string // "none": each has one already
+	secret Secret // of the product
+}
+
+func (c *Config) register() registering {
+	if a := c.Cloud.Aliyun; a != nil {
+		return registering{a.Register, a.ProductSecret}
+	}
+	if t := c.Cloud.Tencent; t != nil {
+		return registering{t.Register, t.ProductSecret}
+	}
+	return registering{how: "none"}
+}
+
 // platform is the configured platform with its names filled, as far as the configuration knows it; nil: there is none.
 func (c *Config) platform(vals map[string]string) (cloud.Platform, error) {
 	f := filler{vals: vals}

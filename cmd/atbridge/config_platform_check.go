@@ -21,7 +21,7 @@ var platforms = []struct {
 	{"aliyun", []string{"product_key", "device_name"}, cloud.Aliyun{}.Rules()},
 	{"easemob", []string{"app_id", "device_id"}, cloud.Easemob{}.Rules()},
 	{"onenet", []string{"product_id", "device_name", "key"}, cloud.OneNET{}.Rules()},
-	{"tencent", []string{"product_id", "device_name", "psk"}, cloud.Tencent{}.Rules()},
+	{"tencent", []string{"product_id", "device_name"}, cloud.Tencent{}.Rules()},
 	{"huawei", []string{"device_id", "secret", "host"}, cloud.Huawei{}.Rules()},
 	{"baidu", []string{"core", "device_key", "device_secret", "region"}, cloud.Baidu{}.Rules()},
 }
@@ -66,6 +66,10 @@ func (k *checker) platforms() []string {
 		k.future("cloud.onenet.expires", p.Expires)
 	}
 	if p := k.c.Cloud.Tencent; p != nil {
+		k.secretOr("psk", "tencent")
+		if n := len(p.ProductSecret); n > 0 && n < 16 {
+			k.wrong("cloud.tencent.product_secret", "has %d characters, and Tencent's have 16 or more; copy it whole", n)
+		}
 		k.base64("cloud.tencent.psk", p.PSK)
 		k.future("cloud.tencent.expires", p.Expires)
 		if p.ConnectionID != "" && !connectionID.MatchString(p.ConnectionID) {
@@ -80,6 +84,15 @@ var connectionID = regexp.MustCompile(`^[0-9A-Za-z]{5}$`)
 func (k *checker) require(key string) {
 	if v, _ := lookup(k.c, key); v.IsZero() {
 		k.missing(key, "is missing; the platform's console shows it")
+	}
+}
+
+// secretOr requires the device's own secret, or the product's where devices register.
+func (k *checker) secretOr(own, platform string) {
+	if k.c.register().how == "none" {
+		k.require("cloud." + platform + "." + own)
+	} else if !k.c.anyIdentity() { // once registered, the device can do without
+		k.require("cloud." + platform + ".product_secret")
 	}
 }
 
@@ -119,11 +132,7 @@ func (k *checker) aliyun() {
 	if a == nil {
 		return
 	}
-	if a.Register == "none" {
-		k.require("cloud.aliyun.device_secret")
-	} else if !k.c.anyIdentity() { // once registered, the device can do without
-		k.require("cloud.aliyun.product_secret")
-	}
+	k.secretOr("device_secret", "aliyun")
 	if a.Region == "" && (a.InstanceID == "" || a.Register == "preregistered") {
 		k.wrong("cloud.aliyun.region", "is empty; use a region such as cn-shanghai, or name instance_id")
 	}

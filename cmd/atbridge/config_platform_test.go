@@ -58,6 +58,9 @@ func TestPlatformsRefuse(t *testing.T) {
 		"easemob: {app_id: a, device_id: d, client_id: c, client_secret: hunter2, api_url: 'ftp://x'}":                           "cloud.easemob.api_url: is no address; the console shows it, such as https://api.cn1.mqtt.chat/app/a",
 		"easemob: {app_id: a, device_id: d, client_id: c, client_secret: hunter2, api_url: 'http://x/app'}":                      "cloud.easemob.api_url: sends client_secret readable to everyone on the way; use https",
 		"easemob: {app_id: a, device_id: d, client_id: c}":                                                                       "cloud.easemob.client_secret: is missing; the platform's console shows it",
+		"tencent: {product_id: p, device_name: d}":                                                                               "cloud.tencent.psk: is missing; the platform's console shows it",
+		"tencent: {product_id: p, device_name: d, register: dynamic}":                                                            "cloud.tencent.product_secret: is missing; the platform's console shows it",
+		"tencent: {product_id: p, device_name: d, register: dynamic, product_secret: hunter2}":                                   "cloud.tencent.product_secret: has 7 characters, and Tencent's have 16 or more; copy it whole",
 		"tencent: {product_id: p, device_name: d, psk: aHVudGVyMg==, connection_id: abc}":                                        "cloud.tencent.connection_id: abc is not five letters or digits; leave it empty for any",
 	} {
 		_, err := parse("modem: {port: /dev/ttyUSB2}\ncloud: {" + text + "}")
@@ -132,4 +135,4 @@ func TestExampleFiles(t *testing.T) {
 }
 
 // anySecret is an environment in which every secret is set.
-func anySecret(name string) (string, bool) { return "aHVudGVyMg==", name != "CREDENTIALS_DIRECTORY" }
+func anySecret(name string) (string, bool) { return "aHVudGVyMmh1bnRlcjI=", name != "CREDENTIALS_DIRECTORY" }

@@ -45,6 +45,9 @@ type Tencent struct {
 	SignMethod   string `yaml:"sign_method" oneof:"hmacsha1,hmacsha256"`
 	ConnectionID string `yaml:"connection_id"`
 	Expires      int    `yaml:"expires" min:"0"`
+
+	ProductSecret Secret `yaml:"product_secret"`
+	Register      string `yaml:"register" oneof:"none,dynamic,dynamic-old"`
 }
 
 // Huawei is Huawei Cloud's IoTDA.
@@ -68,5 +71,5 @@ func (a *Aliyun) setDefaults() {
 	*a = Aliyun{Region: "cn-shanghai", SignMethod: "hmacsha256", Register: "none"}
 }
 func (o *OneNET) setDefaults()  { *o = OneNET{Method: "sha256", Version: "2018-10-31"} }
-func (t *Tencent) setDefaults() { *t = Tencent{SignMethod: "hmacsha256"} }
+func (t *Tencent) setDefaults() { *t = Tencent{SignMethod: "hmacsha256", Register: "none"} }
 func (b *Baidu) setDefaults()   { *b = Baidu{Algorithm: "SHA256"} }

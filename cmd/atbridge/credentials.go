@@ -83,8 +83,8 @@ func (c *Config) params(vals map[string]string, now time.Time) (cloud.Params, er
 	if err != nil {
 		return cloud.Params{}, err
 	}
-	if a, ok := p.(cloud.Aliyun); ok && c.Cloud.Aliyun.Register != "none" {
-		if p, err = c.registered(a); err != nil {
+	if device, ok := p.(cloud.Registrable); ok && c.register().how != "none" {
+		if p, err = c.registered(device); err != nil {
 			return cloud.Params{}, err
 		}
 	}

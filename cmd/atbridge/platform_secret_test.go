@@ -77,3 +77,19 @@ func shows(t *testing.T, what, text string) {
 		t.Errorf("%s shows a secret: ...%s", what, text[max(0, at[0]-200):min(len(text), at[1]+40)])
 	}
 }
+
+// A module without sockets offers no way to where the tokens are: this machine's own network is taken, and the log says so.
+func TestTokensBypassTheModule(t *testing.T) {
+	t.Parallel()
+	r, c := platformRig(t, modemsim.Config{Model: "nt35e", Baud: 460800}, &cloudtest.EasemobApp{ID: "aitbj0", ClientID: "cid", ClientSecret: "s3cr3t-of-app"},
+		"tls: {ca_file: CA}, transport: tcp, easemob: {app_id: aitbj0, device_id: d, client_id: cid, client_secret: s3cr3t-of-app, api_url: 'https://HERE/app/aitbj0'}", "site7/#", "x/#")
+	r.change("HERE", c.HTTPS)
+	r.start()
+	r.online()
+	r.bothWays(c, "site7/a", "x/b")
+	if says := "Easemob is asked for its tokens over this machine's own network: the module has no sockets"; !strings.Contains(r.log.String(), says) {
+		t.Error("the log does not say over which network")
+	}
+	r.stop()
+	shows(t, "the log", r.log.String())
+}

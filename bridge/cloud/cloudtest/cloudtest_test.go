@@ -158,3 +158,23 @@ func TestOtherLogins(t *testing.T) {
 		}
 	}
 }
+
+// Tencent's signatures and the sealing of an identity, by vectors that others have published.
+func TestTencentRegistration(t *testing.T) {
+	const secret = "X42fPqwHxPiIBwY94cY5sQ1Y"
+	body := []byte(`{"ProductId":"JCZDFSOKXS","DeviceName":"dev002"}`)
+	if got := tencentSign(secret, "ap-guangzhou.gateway.tencentdevices.com", "1700000000", "5456", body); got != "wlvwRSGfxRpiZ0nRP62nMcITo2ro+6mObmIO1sK6DA8=" {
+		t.Error(got)
+	}
+	if got := tencentSignOld("8XzjN8rfgFVGDTNTUGau4snA", "device_1234", "1439928322", "S3EUVBRJLB", "1568692235"); got != "ZWM4YTEyMWE2ODUxYzk1M2Q0MDc2OWNmN2FhMTg1ZWM1ODgxMWNkNQ==" {
+		t.Error(got)
+	}
+	for psk, want := range map[string][2]string{
+		"7WmFA/MEs+Fy+32QwJWtYw==": {"8XzjN8rfgFVGDTNTUGau4snA", "eHGRUBar9LBPI+mcaHnVEZsj05mSdoZLPhd54hDJXv/2va2rXSpfddgRy5XE/FIS835NjUr5Mhw1AJSg4yGC/w=="},
+		"xW5seX9c/Pi9/ojXqy+YcA==": {secret, "VquGm1QSJ8LtvTiGq3Zl8gyE5HeIuO2IHtF22EZkyXRiwtwT5beApNUc5HnSl4cEGPtmF+L1stfToazWkcVFuA=="},
+	} {
+		if got := seal(want[0], `{"encryptionType":2,"psk":"`+psk+`"}`); got != want[1] {
+			t.Errorf("%s: %s", psk, got)
+		}
+	}
+}
