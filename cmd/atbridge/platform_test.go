@@ -297,8 +297,10 @@ func TestTokenIsRenewed(t *testing.T) {
 	for _, why := range c.Refusals() {
 		t.Error(why)
 	}
-	if strings.Contains(r.log.String(), "not online") {
-		t.Error("the sessions did not follow one another")
+	for line := range strings.Lines(r.log.String()) {
+		if strings.Contains(line, "not online") {
+			t.Errorf("the sessions did not follow one another: %s", line)
+		}
 	}
 	r.stop()
 	r.silent("s3cr3t", "YWMt")
