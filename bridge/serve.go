@@ -155,7 +155,7 @@ func (b *Bridge) subscribed(ctx context.Context, s modems.Session, w way, target
 	if w.other {
 		detour = end
 	}
-	b.direct.begin(ctx, s, detour, b.log)
+	b.direct.begin(ctx, s, target.Fits, detour, b.log)
 	defer b.direct.end()
 	why := ""
 	if w.why != nil {

@@ -103,8 +103,8 @@ func (a Aliyun) Rules() Rules {
 	return Rules{
 		Name:         "Aliyun",
 		KeepAliveMin: 30 * time.Second, KeepAliveMax: 1200 * time.Second,
-		NoRetain: true, NoWill: true,
-		Check: "cloud.aliyun.device_secret, product_key and device_name",
+		NoRetain: true,
+		Keys:     "cloud.aliyun.device_secret, product_key and device_name",
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package cloud knows how a device logs in to each IoT platform: from its identity and the time to the parameters of MQTT,
 // and from the product's secret, where there is one, to the device's own.
 //
-//	cloud.go       Params, Rules: what every platform is asked for
+//	cloud.go       Params: what every platform is asked for; rules.go: what each forbids
 //	aliyun.go      Aliyun IoT: one secret for each device, and what registration hands out instead
 //	easemob.go     Easemob's MQTT service; easemob_token.go fetches its tokens
 //	onenet.go      OneNET, Tencent, Huawei, Baidu: one file each

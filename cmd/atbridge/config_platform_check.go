@@ -76,6 +76,13 @@ func (k *checker) platforms() []string {
 			k.wrong("cloud.tencent.connection_id", "%s is not five letters or digits; leave it empty for any", shown(p.ConnectionID))
 		}
 	}
+	if p := k.c.Cloud.Baidu; p != nil {
+		key, id := "cloud.baidu.device_key", p.DeviceKey
+		if k.c.Cloud.ClientID != "" {
+			key, id = "cloud.client_id", k.c.Cloud.ClientID
+		}
+		k.clientID(key, id, cloud.Baidu{}.Rules())
+	}
 	return used
 }
 
@@ -108,13 +115,30 @@ func (k *checker) rules(name string, r cloud.Rules) {
 			k.c.warn("cloud.%s: is not used; %s is told what cloud.%s says", key, r.Name, name)
 		}
 	}
-	if r.Topic == 0 {
-		return
-	}
+	filters := map[string]bool{}
 	for i, route := range k.c.Routes.Up {
-		if len(route.To) > r.Topic && !strings.Contains(route.To, "{") {
-			k.wrong(fmt.Sprintf("routes.up[%d].to", i), "has %d characters, and %s takes topics of %d", len(route.To), r.Name, r.Topic)
-		}
+		k.topic(fmt.Sprintf("routes.up[%d].to", i), route.To, r)
+	}
+	for i, route := range k.c.Routes.Down {
+		k.topic(fmt.Sprintf("routes.down[%d].from", i), route.From, r)
+		filters[route.From] = true
+	}
+	if r.Subscriptions > 0 && len(filters) > r.Subscriptions {
+		k.wrong("routes.down", "are %d subscriptions, and %s takes %d; join some with + or #", len(filters), r.Name, r.Subscriptions)
+	}
+}
+
+// topic checks one that the platform will see. What is still to be filled in is checked when it is.
+func (k *checker) topic(key, topic string, r cloud.Rules) {
+	if err := r.CheckTopic(topic); err != nil && !strings.Contains(topic, "{") {
+		k.wrong(key, "%v", err)
+	}
+}
+
+// clientID checks one that key decides.
+func (k *checker) clientID(key, id string, r cloud.Rules) {
+	if err := r.CheckClientID(id); err != nil && !strings.Contains(id, "{") {
+		k.wrong(key, "%v", err)
 	}
 }
 
@@ -146,19 +170,24 @@ func (k *checker) aliyun() {
 	k.aliyunTopics(device)
 }
 
-// aliyunTopics warns of topics that are not the device's own: nobody has written down what the platform does with them.
+// aliyunTopics looks for topics that are not the device's own. A subscription to one fails, and with it the session; what the
+// platform does with a message to one, nobody has written down.
 func (k *checker) aliyunTopics(device cloud.Aliyun) {
-	foreign := func(key, topic string) {
-		if topic != "" && !device.MayUse(topic) {
-			k.c.warn("%s: %s is none of this device's topics, which begin with /%s/%s/ or /sys/%s/%s/; Aliyun will not pass it",
-				key, topic, device.ProductKey, device.DeviceName, device.ProductKey, device.DeviceName)
+	own := fmt.Sprintf("/%[1]s/%[2]s/ or /sys/%[1]s/%[2]s/", device.ProductKey, device.DeviceName)
+	for i, r := range k.c.Routes.Up {
+		if r.To != "" && !device.MayUse(r.To) {
+			k.c.warn("routes.up[%d].to: %s is none of this device's topics, which begin with %s; Aliyun will not pass it", i, r.To, own)
 		}
 	}
-	for i, r := range k.c.Routes.Up {
-		foreign(fmt.Sprintf("routes.up[%d].to", i), r.To)
-	}
 	for i, r := range k.c.Routes.Down {
-		foreign(fmt.Sprintf("routes.down[%d].from", i), r.From)
+		key := fmt.Sprintf("routes.down[%d].from", i)
+		switch {
+		case r.From == "" || device.MayUse(r.From):
+		case strings.Contains(r.From+own, "{"): // one may name what the other stands for
+			k.c.warn("%s: %s is none of this device's topics, which begin with %s; Aliyun will refuse it", key, r.From, own)
+		default:
+			k.wrong(key, "%s is none of this device's topics, which begin with %s, and Aliyun refuses to subscribe to another", shown(r.From), own)
+		}
 	}
 }
 
@@ -171,13 +200,7 @@ func (k *checker) easemob() {
 		k.require("cloud.easemob.client_id")
 		k.require("cloud.easemob.client_secret")
 	}
-	if id := e.DeviceID + "@" + e.AppID; !strings.Contains(id, "{") {
-		r := cloud.Easemob{}.Rules()
-		bad := strings.IndexFunc(id, func(c rune) bool { return !r.ClientIDBytes(c) }) >= 0
-		if len(id) > r.ClientID || bad {
-			k.wrong("cloud.easemob.device_id", "makes the client id %s, and Easemob takes %d letters, digits, -, _ and @", shown(id), r.ClientID)
-		}
-	}
+	k.clientID("cloud.easemob.device_id", e.DeviceID+"@"+e.AppID, cloud.Easemob{}.Rules())
 	if e.APIURL == "" {
 		return
 	}

@@ -89,6 +89,9 @@ func (c *Config) params(vals map[string]string, now time.Time) (cloud.Params, er
 		}
 	}
 	params, err := p.Params(now)
+	if err == nil {
+		err = p.Rules().CheckClientID(params.ClientID)
+	}
 	return params, withCode(exitUsage, err)
 }
 

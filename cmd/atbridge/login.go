@@ -237,7 +237,9 @@ func (l *login) brokers(c *Config, id modems.Identity) (bridge.Target, error) {
 			return t, err
 		}
 	}
-	check := p.Rules().Check
+	rules := p.Rules()
+	t.Fits = rules.Check
+	check := rules.Keys
 	var own *modems.AliyunAuth
 	switch device := p.(type) {
 	case cloud.Aliyun:
@@ -255,6 +257,9 @@ func (l *login) brokers(c *Config, id modems.Identity) (bridge.Target, error) {
 	params, err := p.Params(now.Add(l.skew))
 	if err != nil {
 		return t, err
+	}
+	if err := rules.CheckClientID(params.ClientID); err != nil {
+		return t, usagef("%w", err)
 	}
 	if !params.Expires.IsZero() {
 		t.Until = now.Add(part(params.Expires.Sub(now.Add(l.skew))))

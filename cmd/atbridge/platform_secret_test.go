@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/atbridge/atbridge/bridge/cloud/cloudtest"
 	"github.com/atbridge/atbridge/modems/modemsim"
@@ -92,4 +93,39 @@ func TestTokensBypassTheModule(t *testing.T) {
 	}
 	r.stop()
 	shows(t, "the log", r.log.String())
+}
+
+// What a platform does not take never reaches it, where it would end the session: from the queue it is set aside, and a person
+// is told, beside the daemon and without it.
+func TestPlatformIsNotSentWhatItRefuses(t *testing.T) {
+	t.Parallel()
+	r, c := platformRig(t, modemsim.Config{Model: "ec600", Baud: 460800}, &cloudtest.TencentDevice{Product: "P1", Name: "d1", PSK: testKey},
+		"tencent: {product_id: P1, device_name: d1, psk: '"+testKey+"'}", "P1/d1/#", "P1/d1/control")
+	r.change("commands/#", "commands")
+	r.take("tcp")
+	r.start()
+	r.online()
+	house := mustClient(t, r.local(), "sensor")
+	if token := house.Publish("sensors/large", 1, false, make([]byte, 16<<10+1)); !token.WaitTimeout(20*time.Second) || token.Error() != nil {
+		t.Fatal(token.Error())
+	}
+	eventually(t, "it to be set aside", 20*time.Second, func() bool {
+		s, err := r.status()
+		return err == nil && s.Queue.Poisoned == 1
+	})
+	refused := func() {
+		code, _, stderr := shell(t, "pub", "P1/d1/data", "-m", "on", "-r", "-q", "1", "--config", r.file)
+		if code != exitNotDelivered || !strings.Contains(stderr, "Tencent keeps no messages for later subscribers; leave retain out") {
+			t.Errorf("exit %d, %s", code, stderr)
+		}
+	}
+	refused()
+	if code, _, stderr := shell(t, "pub", "P1/d1/data", "-m", "on", "-q", "1", "--config", r.file); code != 0 {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+	r.stop()
+	refused()
+	if c.Kicked() != 0 || len(c.Refusals()) > 0 {
+		t.Errorf("%d kicked, %v", c.Kicked(), c.Refusals())
+	}
 }
