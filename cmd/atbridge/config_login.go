@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -38,52 +39,59 @@ func (c *Config) register() registering {
 
 // platform is the configured platform with its names filled, as far as the configuration knows it; nil: there is none.
 func (c *Config) platform(vals map[string]string) (cloud.Platform, error) {
-	f := filler{vals: vals}
-	fill := func(key, s string) string { return f.fill("cloud."+key, s) }
+	f := &filler{vals: vals}
 	var p cloud.Platform
 	switch cl, tls := &c.Cloud, c.overTLS(); {
 	case cl.Aliyun != nil:
-		a := cl.Aliyun
+		a := filled(f, "cloud.aliyun", cl.Aliyun)
 		device := cloud.Aliyun{
-			ProductKey: fill("aliyun.product_key", a.ProductKey), DeviceName: fill("aliyun.device_name", a.DeviceName),
-			DeviceSecret: a.DeviceSecret.Reveal(), Region: a.Region, InstanceID: fill("aliyun.instance_id", a.InstanceID),
-			ClientID: fill("aliyun.client_id", a.ClientID), SignMethod: a.SignMethod, Timestamp: a.Timestamp, TLS: tls,
-			CustomRRPC: c.routesUse("/ext/rrpc/"),
+			ProductKey: a.ProductKey, DeviceName: a.DeviceName, DeviceSecret: a.DeviceSecret.Reveal(), Region: a.Region, InstanceID: a.InstanceID,
+			ClientID: a.ClientID, SignMethod: a.SignMethod, Timestamp: a.Timestamp, TLS: tls, CustomRRPC: c.routesUse("/ext/rrpc/"),
 		}
 		if err := device.CheckName(); err != nil && f.err == nil {
 			f.err = usagef("cloud.aliyun.client_id: %w", err)
 		}
 		p = device
 	case cl.Easemob != nil:
-		e := cl.Easemob
-		device := fill("easemob.device_id", e.DeviceID)
+		e := filled(f, "cloud.easemob", cl.Easemob)
 		p = cloud.Easemob{
-			Host: fill("easemob.host", e.Host), AppID: fill("easemob.app_id", e.AppID), DeviceID: device,
-			Username: cmp.Or(fill("easemob.username", e.Username), device), TLS: tls, Token: cl.Password.Reveal(),
+			Host: e.Host, AppID: e.AppID, DeviceID: e.DeviceID, Username: cmp.Or(e.Username, e.DeviceID), TLS: tls, Token: cl.Password.Reveal(),
 		}
 	case cl.OneNET != nil:
-		o := cl.OneNET
+		o := filled(f, "cloud.onenet", cl.OneNET)
 		p = cloud.OneNET{
-			ProductID: fill("onenet.product_id", o.ProductID), DeviceName: fill("onenet.device_name", o.DeviceName),
-			Key: o.Key.Reveal(), Method: o.Method, Version: o.Version, Expires: int64(o.Expires), TLS: tls,
+			ProductID: o.ProductID, DeviceName: o.DeviceName, Key: o.Key.Reveal(), Method: o.Method, Version: o.Version,
+			Expires: int64(o.Expires), TLS: tls,
 		}
 	case cl.Tencent != nil:
-		t := cl.Tencent
+		t := filled(f, "cloud.tencent", cl.Tencent)
 		p = cloud.Tencent{
-			ProductID: fill("tencent.product_id", t.ProductID), DeviceName: fill("tencent.device_name", t.DeviceName),
-			PSK: t.PSK.Reveal(), SignMethod: t.SignMethod, ConnectionID: t.ConnectionID, Expires: int64(t.Expires), TLS: tls,
+			ProductID: t.ProductID, DeviceName: t.DeviceName, PSK: t.PSK.Reveal(), SignMethod: t.SignMethod,
+			ConnectionID: t.ConnectionID, Expires: int64(t.Expires), TLS: tls,
 		}
 	case cl.Huawei != nil:
-		h := cl.Huawei
-		p = cloud.Huawei{DeviceID: fill("huawei.device_id", h.DeviceID), Secret: h.Secret.Reveal(), Host: fill("huawei.host", h.Host), TLS: tls}
+		h := filled(f, "cloud.huawei", cl.Huawei)
+		p = cloud.Huawei{DeviceID: h.DeviceID, Secret: h.Secret.Reveal(), Host: h.Host, TLS: tls}
 	case cl.Baidu != nil:
-		b := cl.Baidu
+		b := filled(f, "cloud.baidu", cl.Baidu)
 		p = cloud.Baidu{
-			Core: fill("baidu.core", b.Core), DeviceKey: fill("baidu.device_key", b.DeviceKey), DeviceSecret: b.DeviceSecret.Reveal(),
-			Region: fill("baidu.region", b.Region), Algorithm: b.Algorithm, Timestamp: int64(b.Timestamp), ClientID: fill("client_id", cl.ClientID), TLS: tls,
+			Core: b.Core, DeviceKey: b.DeviceKey, DeviceSecret: b.DeviceSecret.Reveal(), Region: b.Region, Algorithm: b.Algorithm,
+			Timestamp: int64(b.Timestamp), ClientID: f.fill("cloud.client_id", cl.ClientID), TLS: tls,
 		}
 	}
 	return p, f.err
+}
+
+// filled is a section with the placeholders of every name filled: of whatever is text and no secret.
+func filled[T any](f *filler, key string, section *T) T {
+	copied := *section
+	v := reflect.ValueOf(&copied).Elem()
+	for i := range v.NumField() {
+		if field := v.Field(i); field.Kind() == reflect.String && field.Type() != secretType {
+			field.SetString(f.fill(join(key, v.Type().Field(i).Tag.Get("yaml")), field.String()))
+		}
+	}
+	return copied
 }
 
 func (c *Config) routesUse(prefix string) bool {

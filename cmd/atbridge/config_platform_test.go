@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -180,4 +182,32 @@ func TestExampleFiles(t *testing.T) {
 // anySecret is an environment in which every secret is set.
 func anySecret(name string) (string, bool) {
 	return "aHVudGVyMmh1bnRlcjI=", name != "CREDENTIALS_DIRECTORY"
+}
+
+// A placeholder stands in any name of any platform, and is filled there.
+func TestEveryNameIsFilled(t *testing.T) {
+	vals := map[string]string{"imei": "864", "iccid": "8986", "serial": "0001", "hostname": "host"}
+	const names = "{imei}-{iccid}-{serial}-{hostname}"
+	for _, p := range platforms {
+		c := &Config{Cloud: Cloud{ClientID: names}}
+		section := reflect.ValueOf(&c.Cloud).Elem().FieldByNameFunc(func(name string) bool { return strings.EqualFold(name, p.name) })
+		section.Set(reflect.New(section.Type().Elem()))
+		fields := 0
+		for i := range section.Elem().NumField() {
+			if f := section.Elem().Field(i); f.Kind() == reflect.String && f.Type() != secretType {
+				f.SetString(names)
+				fields++
+			}
+		}
+		got, err := c.platform(vals)
+		text := fmt.Sprintf("%+v", got)
+		if c.Cloud.Easemob != nil {
+			tokens, errTokens := c.tokenSource(vals, nil)
+			err = errors.Join(err, errTokens)
+			text += fmt.Sprintf("%+v", tokens)
+		}
+		if want := "864-8986-0001-host"; err != nil || fields == 0 || strings.Contains(text, "{imei}") || !strings.Contains(text, want) {
+			t.Errorf("%s: %s, %v", p.name, text, err)
+		}
+	}
 }

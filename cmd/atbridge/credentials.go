@@ -38,8 +38,9 @@ nothing; where a name holds {imei} or {iccid}, the daemon or else the modem is a
 			if err != nil {
 				return err
 			}
-			if p.Password == "" && c.Cloud.Easemob != nil {
-				fmt.Fprintln(cmd.ErrOrStderr(), "atbridge: the password is a token that run fetches from "+c.tokenSource(nil).URL())
+			if e := c.Cloud.Easemob; p.Password == "" && e != nil {
+				from := cloud.EasemobTokens{API: e.APIURL, AppID: e.AppID}.URL()
+				fmt.Fprintln(cmd.ErrOrStderr(), "atbridge: the password is a token that run fetches from "+from)
 			}
 			return printCredentials(cmd.OutOrStdout(), p, asJSON, reveal)
 		},

@@ -177,11 +177,12 @@ func (c *Config) registered(device cloud.Registrable) (cloud.Platform, error) {
 }
 
 // tokenSource is where Easemob's tokens come from.
-func (c *Config) tokenSource(dial cloud.Dial) cloud.EasemobTokens {
-	e := c.Cloud.Easemob
+func (c *Config) tokenSource(vals map[string]string, dial cloud.Dial) (cloud.EasemobTokens, error) {
+	f := &filler{vals: vals}
+	e := filled(f, "cloud.easemob", c.Cloud.Easemob)
 	return cloud.EasemobTokens{
 		API: e.APIURL, AppID: e.AppID, ClientID: e.ClientID, ClientSecret: e.ClientSecret.Reveal(), Dial: dial, CAFile: c.caFile(),
-	}
+	}, f.err
 }
 
 func (c *Config) caFile() string {
@@ -194,7 +195,10 @@ func (c *Config) caFile() string {
 func (l *login) fetch(ctx context.Context, c *Config, p cloud.Easemob, o bridge.Outside) error {
 	l.sayBypass(o, "Easemob is asked for its tokens")
 	asked := l.now() // the token may have begun to live any time after this, however long its way here takes
-	source := c.tokenSource(o.Dial)
+	source, err := c.tokenSource(standFor(o.ID), o.Dial)
+	if err != nil {
+		return err
+	}
 	source.Now = l.skewed
 	fresh, lived, err := source.Fetch(ctx, p)
 	if err != nil {

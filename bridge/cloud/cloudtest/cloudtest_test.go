@@ -86,6 +86,14 @@ func TestAliyunLogin(t *testing.T) {
 		{"pk.dev1|securemode=3,signmethod=hmacsha256,timestamp=2524608000000|", sign("hmacsha256", "secret", "clientIdpk.dev1deviceNamedev1productKeypk"), 60, 4},
 		{"pk.dev1|securemode=3,signmethod=hmacsha256,timestamp=2524608000000|", sign("hmacsha256", "secret", strings.ToLower(all)), 60, 4},
 		{"pk.dev1|securemode=3,signmethod=hmacsha512|", "", 60, 4},
+		{"pk.dev1|ext=0,gw=0,lan=Golang,securemode=3,signmethod=hmacsha256,timestamp=2524608000000|", sign("hmacsha256", "secret", all), 60, 0},
+		{"pk.dev1|securemode=3,signmethod=hmacmd5,timestamp=2524608000000|", sign("hmacmd5", "secret", all), 60, 0},
+		{"pk.dev1|timestamp=2524608000000,securemode=3|", sign("hmacmd5", "secret", all), 60, 0}, // the method that is meant when none is named
+		{"x7|securemode=2,signmethod=hmacsha1,timestamp=7,lan=JS|Broswer ,_v=1.2.8|", sign("hmacsha1", "secret", "clientIdx7deviceNamedev1productKeypktimestamp7"), 60, 0},
+		{"x7|securemode=3,signmethod=hmacsha1|", sign("hmacsha1", "secret", "clientIdx7deviceNamedev1productKeypk"), 60, 0},
+		{strings.Repeat("c", 64) + "|securemode=3,signmethod=hmacsha1|", sign("hmacsha1", "secret", "clientId"+strings.Repeat("c", 64)+"deviceNamedev1productKeypk"), 60, 0},
+		{"dev1|securemode=3,signmethod=hmacmd5,timestamp=789|", "53a33584e4aee39332fc823e6282395b", 30, 0},
+		{"dev1|securemode=3,signmethod=hmacmd5,timestamp=789|", "53a33584e4aee39332fc823e6282395b", 1200, 0},
 		{"pk.dev1", "", 60, 2},
 		{strings.Repeat("c", 65) + "|securemode=3,signmethod=hmacsha1|", "", 60, 2},
 		{"dev1|securemode=3,signmethod=hmacmd5,timestamp=789|", "53a33584e4aee39332fc823e6282395b", 29, 5},
@@ -146,6 +154,7 @@ func TestOtherLogins(t *testing.T) {
 		{baidu, "x", "thingidp@abcd123|mydevice|1583826857|MD5", md, 60, at(1583826857 + 601), 4},
 		{baidu, "x.y", "thingidp@abcd123|mydevice|1583826857|MD5", md, 60, at(1583826857), 4},
 		{baidu, "x", "thingidp@abcd123|mydevice|0|MD5", "22bc75231495220c7a2202fe15f7d286", 60, at(0), 0},
+		{baidu, "x", "thingidp@abcd123|mydevice|MD5", "22bc75231495220c7a2202fe15f7d286", 60, at(0), 0},
 		{baidu, "x", "thingidp@abcd123|mydevice|0|SHA256", "22bc75231495220c7a2202fe15f7d286", 60, at(0), 4},
 	} {
 		_, no := v.p.login(connect{clientID: v.id, username: v.user, password: v.password, keepalive: v.keepalive}, v.now)
@@ -155,26 +164,6 @@ func TestOtherLogins(t *testing.T) {
 		}
 		if code != v.code {
 			t.Errorf("%s %s %s at %d: %d %v, want %d", v.id, v.user, v.password, v.now.Unix(), code, no, v.code)
-		}
-	}
-}
-
-// Tencent's signatures and the sealing of an identity, by vectors that others have published.
-func TestTencentRegistration(t *testing.T) {
-	const secret = "X42fPqwHxPiIBwY94cY5sQ1Y"
-	body := []byte(`{"ProductId":"JCZDFSOKXS","DeviceName":"dev002"}`)
-	if got := tencentSign(secret, "ap-guangzhou.gateway.tencentdevices.com", "1700000000", "5456", body); got != "wlvwRSGfxRpiZ0nRP62nMcITo2ro+6mObmIO1sK6DA8=" {
-		t.Error(got)
-	}
-	if got := tencentSignOld("8XzjN8rfgFVGDTNTUGau4snA", "device_1234", "1439928322", "S3EUVBRJLB", "1568692235"); got != "ZWM4YTEyMWE2ODUxYzk1M2Q0MDc2OWNmN2FhMTg1ZWM1ODgxMWNkNQ==" {
-		t.Error(got)
-	}
-	for psk, want := range map[string][2]string{
-		"7WmFA/MEs+Fy+32QwJWtYw==": {"8XzjN8rfgFVGDTNTUGau4snA", "eHGRUBar9LBPI+mcaHnVEZsj05mSdoZLPhd54hDJXv/2va2rXSpfddgRy5XE/FIS835NjUr5Mhw1AJSg4yGC/w=="},
-		"xW5seX9c/Pi9/ojXqy+YcA==": {secret, "VquGm1QSJ8LtvTiGq3Zl8gyE5HeIuO2IHtF22EZkyXRiwtwT5beApNUc5HnSl4cEGPtmF+L1stfToazWkcVFuA=="},
-	} {
-		if got := seal(want[0], `{"encryptionType":2,"psk":"`+psk+`"}`); got != want[1] {
-			t.Errorf("%s: %s", psk, got)
 		}
 	}
 }

@@ -115,6 +115,9 @@ var baiduID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,128}$`)
 
 func (d *BaiduDevice) login(c connect, now time.Time) (device, *refusal) {
 	part := strings.Split(c.username, "|")
+	if len(part) == 3 { // without a time
+		part = []string{part[0], part[1], "0", part[2]}
+	}
 	if !baiduID.MatchString(c.clientID) || len(part) != 4 || part[0] != "thingidp@"+d.Core || part[1] != d.Key {
 		return device{}, refuse(4, "client id %q, user name %q", c.clientID, c.username)
 	}
