@@ -4,7 +4,7 @@
 //	cloud.go       Params: what every platform is asked for; rules.go: what each forbids
 //	aliyun.go      Aliyun IoT: one secret for each device, and what registration hands out instead
 //	easemob.go     Easemob's MQTT service; easemob_token.go fetches its tokens
-//	onenet.go      OneNET, Tencent, Huawei, Baidu: one file each
+//	onenet.go      OneNET, Tencent, Huawei, Baidu, Tuya, Azure: one file each
 //	register.go    registration by the product's secret: with Aliyun by HTTPS and by MQTT (register_aliyun.go), with Tencent
 //	               (register_tencent.go); store.go: what it has handed out, on disk
 //	http.go        a client whose way out is given; alink.go: Aliyun's frames around properties, events and services

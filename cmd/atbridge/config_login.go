@@ -78,6 +78,12 @@ func (c *Config) platform(vals map[string]string) (cloud.Platform, error) {
 			Core: b.Core, DeviceKey: b.DeviceKey, DeviceSecret: b.DeviceSecret.Reveal(), Region: b.Region, Algorithm: b.Algorithm,
 			Timestamp: int64(b.Timestamp), ClientID: f.fill("cloud.client_id", cl.ClientID), TLS: tls,
 		}
+	case cl.Tuya != nil:
+		t := filled(f, "cloud.tuya", cl.Tuya)
+		p = cloud.Tuya{DeviceID: t.DeviceID, DeviceSecret: t.DeviceSecret.Reveal(), Host: t.Host, Timestamp: int64(t.Timestamp)}
+	case cl.Azure != nil:
+		a := filled(f, "cloud.azure", cl.Azure)
+		p = cloud.Azure{Hub: a.Hub, DeviceID: a.DeviceID, Key: a.Key.Reveal(), Policy: a.Policy, Expires: int64(a.Expires)}
 	}
 	return p, f.err
 }

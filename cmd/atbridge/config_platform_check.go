@@ -24,6 +24,8 @@ var platforms = []struct {
 	{"tencent", []string{"product_id", "device_name"}, cloud.Tencent{}.Rules()},
 	{"huawei", []string{"device_id", "secret", "host"}, cloud.Huawei{}.Rules()},
 	{"baidu", []string{"core", "device_key", "device_secret", "region"}, cloud.Baidu{}.Rules()},
+	{"tuya", []string{"device_id", "device_secret"}, cloud.Tuya{}.Rules()},
+	{"azure", []string{"hub", "device_id", "key"}, cloud.Azure{}.Rules()},
 }
 
 func platformNames() []string {
@@ -75,6 +77,13 @@ func (k *checker) platforms() []string {
 		if p.ConnectionID != "" && !connectionID.MatchString(p.ConnectionID) {
 			k.wrong("cloud.tencent.connection_id", "%s is not five letters or digits; leave it empty for any", shown(p.ConnectionID))
 		}
+	}
+	if p := k.c.Cloud.Azure; p != nil {
+		k.base64("cloud.azure.key", p.Key)
+		k.future("cloud.azure.expires", p.Expires)
+	}
+	if c := k.c.Cloud; (c.Azure != nil || c.Tuya != nil) && c.Transport == "tcp" {
+		k.wrong("cloud.transport", "tcp is not possible: the platform takes TLS only")
 	}
 	if p := k.c.Cloud.Baidu; p != nil {
 		key, id := "cloud.baidu.device_key", p.DeviceKey

@@ -19,6 +19,8 @@ func TestPlatforms(t *testing.T) {
 		"tencent": "product_id: p, device_name: d, psk: aHVudGVyMg==",
 		"huawei":  "device_id: d, secret: s, host: h",
 		"baidu":   "core: c, device_key: k, device_secret: s, region: gz",
+		"tuya":    "device_id: d, device_secret: s",
+		"azure":   "hub: h, device_id: d, key: aHVudGVyMg==",
 	} {
 		c, err := parse("modem: {port: /dev/ttyUSB2}\ncloud: {" + name + ": {" + section + "}}")
 		if err != nil {
@@ -29,8 +31,8 @@ func TestPlatforms(t *testing.T) {
 			t.Errorf("%s: summary %s", name, c.summary())
 		}
 	}
-	if len(platforms) != 6 {
-		t.Errorf("%d platforms, and 6 are tried", len(platforms))
+	if len(platforms) != 8 {
+		t.Errorf("%d platforms, and 8 are tried", len(platforms))
 	}
 }
 
@@ -64,6 +66,8 @@ func TestPlatformsRefuse(t *testing.T) {
 		"easemob: {app_id: a, device_id: d, client_id: c}":                                                                       "cloud.easemob.client_secret: is missing; the platform's console shows it",
 		"client_id: 'a.b', " + baidu: `cloud.client_id: the client id "a.b" is none for Baidu, which takes up to 128 letters, digits and _-`,
 		"baidu: {core: c, device_key: k:1, device_secret: hunter2, region: gz}":                `cloud.baidu.device_key: the client id "k:1" is none for Baidu, which takes up to 128 letters, digits and _-`,
+		"transport: tcp, tuya: {device_id: d, device_secret: s}":                               "cloud.transport: tcp is not possible: the platform takes TLS only",
+		"azure: {hub: h, device_id: d, key: '!'}":                                              "cloud.azure.key: is not base64; copy it whole, with the = at its end",
 		"tencent: {product_id: p, device_name: d}":                                             "cloud.tencent.psk: is missing; the platform's console shows it",
 		"tencent: {product_id: p, device_name: d, register: dynamic}":                          "cloud.tencent.product_secret: is missing; the platform's console shows it",
 		"tencent: {product_id: p, device_name: d, register: dynamic, product_secret: hunter2}": "cloud.tencent.product_secret: has 7 characters, and Tencent's have 16 or more; copy it whole",

@@ -67,6 +67,23 @@ type Baidu struct {
 	Timestamp    int    `yaml:"timestamp" min:"0"`
 }
 
+// Tuya is Tuya's cloud, by TuyaLink.
+type Tuya struct {
+	DeviceID     string `yaml:"device_id"`
+	DeviceSecret Secret `yaml:"device_secret"`
+	Host         string `yaml:"host"`              // empty: m1.tuyacn.com
+	Timestamp    int    `yaml:"timestamp" min:"0"` // Unix seconds; 0: now
+}
+
+// Azure is an Azure IoT Hub.
+type Azure struct {
+	Hub      string `yaml:"hub"` // of HUB.azure-devices.net
+	DeviceID string `yaml:"device_id"`
+	Key      Secret `yaml:"key"`    // base64
+	Policy   string `yaml:"policy"` // whose key it is; empty: the device's own
+	Expires  int    `yaml:"expires" min:"0"`
+}
+
 func (a *Aliyun) setDefaults() {
 	*a = Aliyun{Region: "cn-shanghai", SignMethod: "hmacsha256", Register: "none"}
 }

@@ -44,6 +44,12 @@ func TestWrongSecretByHand(t *testing.T) {
 		{"baidu", "ec600", "native", "baidu: {core: c1, device_key: k1, device_secret: wr0ng, region: gz}", func() cloudtest.Platform {
 			return &cloudtest.BaiduDevice{Core: "c1", Region: "gz", Key: "k1", Secret: "s3cr3t-of-k1"}
 		}, "check cloud.baidu.device_secret"},
+		{"tuya", "ec600", "native", "tls: {ca_file: CA}, tuya: {device_id: d1, device_secret: wr0ng}", func() cloudtest.Platform {
+			return &cloudtest.TuyaDevice{ID: "d1", Secret: "s3cr3t-of-d1"}
+		}, "check cloud.tuya.device_secret and device_id"},
+		{"azure", "air724ug", "tcp", "tls: {ca_file: CA}, azure: {hub: h1, device_id: d1, key: '" + wrongKey + "'}", func() cloudtest.Platform {
+			return &cloudtest.AzureDevice{Hub: "h1", ID: "d1", Key: testKey}
+		}, "check cloud.azure.key, hub and device_id"},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()

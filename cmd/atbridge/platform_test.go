@@ -131,6 +131,10 @@ func TestEveryPlatform(t *testing.T) {
 			func() cloudtest.Platform {
 				return &cloudtest.BaiduDevice{Core: "c1", Region: "gz", Key: "k-864700000000017", Secret: "s3cr3t-of-k"}
 			}, "k-864700000000017"},
+		{"tuya", "ec600", "tcp", "tls: {ca_file: CA}, tuya: {device_id: d1, device_secret: s3cr3t-of-d1}",
+			func() cloudtest.Platform { return &cloudtest.TuyaDevice{ID: "d1", Secret: "s3cr3t-of-d1"} }, "tuyalink_d1"},
+		{"azure", "ec600", "native", "tls: {ca_file: CA}, azure: {hub: h1, device_id: d1, key: '" + testKey + "'}",
+			func() cloudtest.Platform { return &cloudtest.AzureDevice{Hub: "h1", ID: "d1", Key: testKey} }, "d1"},
 	} {
 		t.Run(v.name+" "+v.model+" "+v.path, func(t *testing.T) {
 			t.Parallel()

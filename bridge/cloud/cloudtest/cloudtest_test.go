@@ -127,6 +127,12 @@ func TestOtherLogins(t *testing.T) {
 	hour := "c75150e6cb841417396819e4d2ee4358a416344a03a083e3a8567074ddec820a"
 	baidu := &BaiduDevice{Core: "abcd123", Region: "gz", Key: "mydevice", Secret: "ImSeCrEt0I1M2jkl"}
 	md := "7f0e63d2c6e122100edde19e34e7df5b"
+	tuya := &TuyaDevice{ID: "6c95875d0f5ba69607nzfl", Secret: "fb803786602df760"}
+	tuyaUser := tuya.ID + "|signMethod=hmacSha256,timestamp=1700000000,secureMode=1,accessType=1"
+	tuyaSign := "1560ae9a5d22067b47f6e98347c6e408fd9e9b63cd6c1f354fedbe452b0375db"
+	azure := &AzureDevice{Hub: "myhub", ID: "device1", Key: "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}
+	azureUser := "myhub.azure-devices.net/device1/?api-version=2021-04-12"
+	sas := "SharedAccessSignature sr=myhub.azure-devices.net%2Fdevices%2Fdevice1&sig=DiOcLA0WkatmUGpn5KPGuDWDJ9sARBqXkXWqy8Ow0QI%3D&se=1700000000"
 	for _, v := range []struct {
 		p                  Platform
 		id, user, password string
@@ -134,6 +140,14 @@ func TestOtherLogins(t *testing.T) {
 		now                time.Time
 		code               byte
 	}{
+		{tuya, "tuyalink_6c95875d0f5ba69607nzfl", tuyaUser, tuyaSign, 60, at(0), 0},
+		{tuya, "tuyalink_6c95875d0f5ba69607nzfl", strings.Replace(tuyaUser, "=17", "=18", 1), tuyaSign, 60, at(0), 4},
+		{tuya, "6c95875d0f5ba69607nzfl", tuyaUser, tuyaSign, 60, at(0), 4},
+		{azure, "device1", azureUser, sas, 60, at(1699999999), 0},
+		{azure, "device1", azureUser, sas, 60, at(1700000000), 4},
+		{azure, "device2", azureUser, sas, 60, at(1699999999), 4},
+		{azure, "device1", azureUser, strings.Replace(sas, "se=17", "se=18", 1), 60, at(1699999999), 4},
+		{azure, "device1", azureUser, strings.Replace(sas, "device1", "device2", 1), 60, at(1699999999), 4},
 		{onenet, "test", "Ck2AF9QD2K", token, 60, at(1700000000), 0},
 		{onenet, "test", "Ck2AF9QD2K", token, 60, at(32472115200), 4},
 		{onenet, "test", "Ck2AF9QD2K", token, 9, at(1700000000), 5},

@@ -9,7 +9,7 @@
 //	aliyun.go     Aliyun: one secret for each device; aliyun_register.go: registration by HTTPS and MQTT, with its state
 //	easemob.go    Easemob: its tokens by REST
 //	tencent.go    Tencent: login and registration, by both of its interfaces
-//	others.go     OneNET, Huawei, Baidu
+//	others.go     OneNET, Huawei, Baidu; tls_only.go: Tuya, Azure
 //
 // Map makes a simulated module find the fake behind the platform's real names.
 //
