@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -161,6 +162,10 @@ func TestEveryPlatform(t *testing.T) {
 			}
 			r.stop()
 			r.silent("s3cr3t", testKey, "YWMt")
+			for _, l := range logins { // what was computed is as good as the secret, for a while
+				_, sign, _ := strings.Cut(l.Password, "&sig") // of a token that names what it is for
+				r.silent(cmp.Or(sign, l.Password))
+			}
 		})
 	}
 }
