@@ -70,7 +70,7 @@ func (k *checker) platforms() []string {
 	if p := k.c.Cloud.Tencent; p != nil {
 		k.secretOr("psk", "tencent")
 		if n := len(p.ProductSecret); n > 0 && n < 16 {
-			k.wrong("cloud.tencent.product_secret", "has %d characters, and Tencent's have 16 or more; copy it whole", n)
+			k.wrong("cloud.tencent.product_secret", "is too short: Tencent's have 16 characters or more; copy it whole")
 		}
 		k.base64("cloud.tencent.psk", p.PSK)
 		k.future("cloud.tencent.expires", p.Expires)

@@ -70,7 +70,7 @@ func TestPlatformsRefuse(t *testing.T) {
 		"azure: {hub: h, device_id: d, key: '!'}":                                              "cloud.azure.key: is not base64; copy it whole, with the = at its end",
 		"tencent: {product_id: p, device_name: d}":                                             "cloud.tencent.psk: is missing; the platform's console shows it",
 		"tencent: {product_id: p, device_name: d, register: dynamic}":                          "cloud.tencent.product_secret: is missing; the platform's console shows it",
-		"tencent: {product_id: p, device_name: d, register: dynamic, product_secret: hunter2}": "cloud.tencent.product_secret: has 7 characters, and Tencent's have 16 or more; copy it whole",
+		"tencent: {product_id: p, device_name: d, register: dynamic, product_secret: hunter2}": "cloud.tencent.product_secret: is too short: Tencent's have 16 characters or more; copy it whole",
 		"tencent: {product_id: p, device_name: d, psk: aHVudGVyMg==, connection_id: abc}":      "cloud.tencent.connection_id: abc is not five letters or digits; leave it empty for any",
 	} {
 		_, err := parse("modem: {port: /dev/ttyUSB2}\ncloud: {" + text + "}")
