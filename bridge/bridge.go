@@ -66,6 +66,7 @@ type Target struct {
 	Topic   func(string) string // fills placeholders in a topic that Config.Up has made; nil: none
 
 	Until   time.Time                    // when a new session is to take over, because the login ends; zero: never
+	Fits    func(modems.Message) error   // refuses what the platform would not take of a person, with modems.ErrMessage; nil: nothing
 	Refused func(why error) (said error) // is told of a login that the broker refused, and says what to look at; nil: nothing
 }
 

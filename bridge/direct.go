@@ -15,9 +15,10 @@ import (
 // direct is the way of a person's own messages past the queue: atbridge pub and sub, on the session that stands.
 type direct struct {
 	mu      sync.Mutex
-	session modems.Session // nil: not online
-	detour  func(error)    // ends session so that the next one takes the other path; nil: there is none
-	changed chan struct{}  // closed when there is another session
+	session modems.Session             // nil: not online
+	fits    func(modems.Message) error // Target.Fits of the session
+	detour  func(error)                // ends session so that the next one takes the other path; nil: there is none
+	changed chan struct{}              // closed when there is another session
 	subs    []*subscription
 }
 
@@ -39,10 +40,15 @@ var (
 // Publish sends m at once, past the queue, and returns nil when the broker has acknowledged it. What the module's own stack
 // cannot carry takes the other path, as it does from the queue.
 func (b *Bridge) Publish(ctx context.Context, m modems.Message) error {
-	s, detour := b.direct.stands()
+	s, fits, detour := b.direct.stands()
 	if s == nil {
 		st := b.Status()
 		return fmt.Errorf("%w: the daemon is %s", ErrNotOnline, strings.TrimSuffix(string(st.State)+": "+st.Reason, ": "))
+	}
+	if fits != nil {
+		if err := fits(m); err != nil {
+			return err
+		}
 	}
 	err := Deliver(ctx, s, m)
 	if !errors.Is(err, modems.ErrMessage) || detour == nil || CheckTopic(m.Topic) != nil {
@@ -55,10 +61,10 @@ func (b *Bridge) Publish(ctx context.Context, m modems.Message) error {
 	return Deliver(ctx, s, m)
 }
 
-func (d *direct) stands() (modems.Session, func(error)) {
+func (d *direct) stands() (s modems.Session, fits func(modems.Message) error, detour func(error)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.session, d.detour
+	return d.session, d.fits, d.detour
 }
 
 // next waits for a session that is not old; nil: ctx has ended before.
@@ -131,9 +137,9 @@ func (d *direct) drop(sub *subscription) (s modems.Session, others bool) {
 
 // begin makes s the session, and subscribes for everybody who listens. What the broker refuses a person is no reason to
 // end a session.
-func (d *direct) begin(ctx context.Context, s modems.Session, detour func(error), log *slog.Logger) {
+func (d *direct) begin(ctx context.Context, s modems.Session, fits func(modems.Message) error, detour func(error), log *slog.Logger) {
 	d.mu.Lock()
-	d.session, d.detour = s, detour
+	d.session, d.fits, d.detour = s, fits, detour
 	close(d.changed)
 	d.changed = make(chan struct{})
 	subs := d.subs
@@ -148,7 +154,7 @@ func (d *direct) begin(ctx context.Context, s modems.Session, detour func(error)
 func (d *direct) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.session, d.detour = nil, nil
+	d.session, d.fits, d.detour = nil, nil, nil
 }
 
 // tell hands m to everybody who listens; false: nobody does.

@@ -15,6 +15,9 @@ type Outside struct {
 	ID    modems.Identity
 	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
 	Clock func(ctx context.Context) (time.Time, error) // the modem's; nil: there is no modem
+
+	// Bypass: there is a modem, but it has no sockets, and Dial is this machine's own network.
+	Bypass bool
 }
 
 // OutsideOf is the network of a modem, and this machine's where it has no sockets, or there is none.
@@ -27,6 +30,7 @@ func OutsideOf(m *modems.Modem) Outside {
 	if m.Sockets() > 0 {
 		o.Dial = m.DialContext
 	}
+	o.Bypass = m.Sockets() == 0
 	return o
 }
 

@@ -162,7 +162,7 @@ func (b *Bridge) subscribed(ctx context.Context, s modems.Session, w way, target
 	if w.detour() {
 		detour = end
 	}
-	b.direct.begin(ctx, s, detour, b.log)
+	b.direct.begin(ctx, s, target.Fits, detour, b.log)
 	defer b.direct.end()
 	why := ""
 	if w.why != nil {

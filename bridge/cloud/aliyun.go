@@ -103,8 +103,8 @@ func (a Aliyun) Rules() Rules {
 	return Rules{
 		Name:         "Aliyun",
 		KeepAliveMin: 30 * time.Second, KeepAliveMax: 1200 * time.Second,
-		NoRetain: true, NoWill: true,
-		Check: "cloud.aliyun.device_secret, product_key and device_name",
+		NoRetain: true,
+		Keys:     "cloud.aliyun.device_secret, product_key and device_name",
 	}
 }
 
@@ -125,11 +125,11 @@ func (a Aliyun) CheckName() error {
 // MayUse reports whether the device may publish or subscribe to topic: those of its own name, and the few that are for all.
 func (a Aliyun) MayUse(topic string) bool {
 	own := a.ProductKey + "/" + a.DeviceName
-	for _, prefix := range []string{
-		"/" + own + "/", "/sys/" + own + "/", "/ext/session/" + own + "/", "/shadow/update/" + own, "/shadow/get/" + own,
-		"/ext/ntp/" + own + "/", "/ext/rrpc/", "/ext/error/" + own, "/ext/network/", "/broadcast/" + a.ProductKey + "/",
+	for _, branch := range []string{
+		"/" + own, "/sys/" + own, "/ext/session/" + own, "/shadow/update/" + own, "/shadow/get/" + own,
+		"/ext/ntp/" + own, "/ext/rrpc", "/ext/error/" + own, "/ext/network", "/broadcast/" + a.ProductKey,
 	} {
-		if strings.HasPrefix(topic, prefix) {
+		if strings.HasPrefix(topic+"/", branch+"/") {
 			return true
 		}
 	}

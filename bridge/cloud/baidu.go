@@ -43,7 +43,7 @@ func (b Baidu) Params(time.Time) (Params, error) {
 func (b Baidu) Rules() Rules {
 	return Rules{
 		Name: "Baidu", KeepAliveMin: 30 * time.Second, KeepAliveMax: 1200 * time.Second,
-		ClientID: 128, ClientIDBytes: within("_-"), Payload: 32 << 10,
-		Check: "cloud.baidu.device_secret, device_key and core",
+		ClientID: 128, ClientIDMarks: "_-", Payload: 32 << 10, Subscriptions: 100,
+		Keys: "cloud.baidu.device_secret, device_key and core",
 	}
 }

@@ -30,18 +30,6 @@ type Platform interface {
 	Rules() Rules
 }
 
-// Rules are what a platform forbids. A zero field is no rule.
-type Rules struct {
-	Name                       string // of the platform, for people
-	KeepAliveMin, KeepAliveMax time.Duration
-	ClientID                   int             // longest, bytes
-	ClientIDBytes              func(rune) bool // that may stand in it; nil: all
-	Topic, Payload             int             // longest, bytes
-	NoRetain                   bool
-	NoWill                     bool
-	Check                      string // the configuration's keys to look at when the login is refused
-}
-
 // ErrClock: the time is not known, and without it nothing can be signed that the platform would accept.
 var ErrClock = errors.New("the time is not known yet, and the platform's token needs it: neither this machine's clock nor the modem's network has said a plausible one")
 
@@ -65,20 +53,4 @@ func mac(name string, key []byte, text string) ([]byte, error) {
 	m := hmac.New(h, key)
 	m.Write([]byte(text))
 	return m.Sum(nil), nil
-}
-
-// within reports whether s has the bytes that a platform's identifiers are made of: letters, digits and more.
-func within(more string) func(rune) bool {
-	return func(r rune) bool {
-		switch {
-		case r >= '0' && r <= '9', r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z':
-			return true
-		}
-		for _, m := range more {
-			if r == m {
-				return true
-			}
-		}
-		return false
-	}
 }

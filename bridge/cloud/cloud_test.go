@@ -220,13 +220,39 @@ func TestEasemobParams(t *testing.T) {
 
 func TestAliyunTopics(t *testing.T) {
 	a := Aliyun{ProductKey: "pk", DeviceName: "dn"}
-	for topic, want := range map[string]bool{
-		"/pk/dn/user/update": true, "/sys/pk/dn/thing/event/property/post": true, "/ext/rrpc/+/pk/dn/user/get": true, "/broadcast/pk/all": true,
-		"/ota/device/inform/pk/dn": true, "/shadow/update/pk/dn": true, "/sys/pk/dn/rrpc/request/+": true,
-		"/pk/dn2/user/update": false, "/sys/post": false, "pk/dn/user/update": false, "/ota/device/inform/pk/other": false, "#": false,
+	const own, thing = "/pk/dn/user/", "/sys/pk/dn/thing/"
+	for _, topic := range []string{
+		own + "update", own + "update/error", own + "get", thing + "event/property/post", thing + "event/property/post_reply",
+		thing + "event/alarm/post", thing + "event/property/pack/post", thing + "event/property/history/post", thing + "service/property/set",
+		thing + "service/property/set_reply", thing + "service/light", thing + "service/light_reply", thing + "model/up_raw", thing + "model/down_raw",
+		thing + "deviceinfo/update", thing + "property/desired/get", thing + "config/get", thing + "dsltemplate/get", thing + "topo/add",
+		thing + "sub/register", "/ext/session/pk/dn/combine/login", "/sys/pk/dn/rrpc/request/+", "/sys/pk/dn/rrpc/response/7",
+		"/ext/rrpc/+/pk/dn/user/get", "/broadcast/pk/all", "/ext/ntp/pk/dn/request", "/ext/ntp/pk/dn/response",
+		"/ota/device/inform/pk/dn", "/ota/device/progress/pk/dn", "/ota/device/request/pk/dn", "/ota/device/upgrade/pk/dn",
+		thing + "ota/firmware/get", "/shadow/update/pk/dn", "/shadow/get/pk/dn", "/ext/error/pk/dn", "/ext/network/probe/+",
 	} {
-		if got := a.MayUse(topic); got != want {
-			t.Errorf("%s: %v", topic, got)
+		if !a.MayUse(topic) {
+			t.Errorf("%s is the device's own", topic)
 		}
+	}
+	for _, topic := range []string{"/pk/dn2/user/update", "/sys/post", "pk/dn/user/update", "/ota/device/inform/pk/other", "#", "/+/dn/user/get", "/shadow/update/pk/dn2", "/ext/error/pk/dn2"} {
+		if a.MayUse(topic) {
+			t.Errorf("%s is not the device's own", topic)
+		}
+	}
+}
+
+// An article's PUBLISH is well-formed MQTT, and what it carries is no topic of a device and no frame.
+func TestArticlePublish(t *testing.T) {
+	frame, err := hex.DecodeString("301d00092f7379732f706f7374" + hex.EncodeToString([]byte("{params:{temp:10}}")))
+	if err != nil || int(frame[1]) != len(frame)-2 || int(binary.BigEndian.Uint16(frame[2:])) != len("/sys/post") {
+		t.Fatalf("%x, %v", frame, err)
+	}
+	topic, payload := string(frame[4:13]), frame[13:]
+	if (Aliyun{ProductKey: "1234", DeviceName: "5678"}).MayUse(topic) || IsAlink(topic) {
+		t.Error(topic)
+	}
+	if _, err := NewAlink().Wrap(thing+"event/property/post", 1, payload, false); !errors.Is(err, ErrFrame) {
+		t.Error(err)
 	}
 }

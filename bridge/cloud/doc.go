@@ -1,11 +1,12 @@
 // Package cloud knows how a device logs in to each IoT platform: from its identity and the time to the parameters of MQTT,
 // and from the product's secret, where there is one, to the device's own.
 //
-//	cloud.go       Params, Rules: what every platform is asked for
+//	cloud.go       Params: what every platform is asked for; rules.go: what each forbids
 //	aliyun.go      Aliyun IoT: one secret for each device, and what registration hands out instead
 //	easemob.go     Easemob's MQTT service; easemob_token.go fetches its tokens
-//	onenet.go      OneNET, Tencent, Huawei, Baidu: one file each
-//	register.go    registration with Aliyun by HTTPS and by MQTT, and store.go: what it has handed out, on disk
+//	onenet.go      OneNET, Tencent, Huawei, Baidu, Tuya, Azure: one file each
+//	register.go    registration by the product's secret: with Aliyun by HTTPS and by MQTT (register_aliyun.go), with Tencent
+//	               (register_tencent.go); store.go: what it has handed out, on disk
 //	http.go        a client whose way out is given; alink.go: Aliyun's frames around properties, events and services
 //
 // Params is pure: it connects to nothing and knows no clock but the one it is handed. What needs the network is handed the

@@ -41,7 +41,7 @@ func (e Easemob) clientID() string { return e.DeviceID + "@" + e.AppID }
 func (e Easemob) Rules() Rules {
 	return Rules{
 		Name: "Easemob", KeepAliveMin: time.Second, KeepAliveMax: 3 * time.Minute,
-		ClientID: 64, ClientIDBytes: within("-_@"), Topic: 64, Payload: 64 << 10,
-		Check: "cloud.easemob.username, client_id and client_secret",
+		ClientID: 64, ClientIDMarks: "-_@", Topic: 64, TopicMarks: "-_$+#@", Payload: 64 << 10,
+		Keys: "cloud.easemob.username, client_id and client_secret",
 	}
 }

@@ -1,13 +1,11 @@
 package cloud
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 )
@@ -52,11 +50,10 @@ func (t EasemobTokens) post(ctx context.Context, path, authorization string, bod
 	if err != nil {
 		return "", 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL()+path, bytes.NewReader(b))
+	req, err := postJSON(ctx, t.URL()+path, b)
 	if err != nil {
 		return "", 0, err
 	}
-	req.Header.Set("Content-Type", "application/json")
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization) // the token alone, without "Bearer"
 	}

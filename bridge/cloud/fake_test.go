@@ -115,7 +115,7 @@ func TestLogins(t *testing.T) {
 	}
 }
 
-func registration(t *testing.T, c *cloudtest.Cloud, device cloud.Aliyun, secret string, unregistered bool) (cloud.Registration, string) {
+func registration(t *testing.T, c *cloudtest.Cloud, device cloud.Registrable, how, secret string) (cloud.Registration, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "identity.json")
 	place, err := cloud.Reserve(file)
@@ -123,27 +123,25 @@ func registration(t *testing.T, c *cloudtest.Cloud, device cloud.Aliyun, secret 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { place.Release() })
-	return cloud.Registration{Aliyun: device, ProductSecret: secret, Unregistered: unregistered, Dial: to(c), TLS: modems.TLSConfig{CAFile: c.CAFile}, Place: place}, file
+	return cloud.Registration{Device: device, How: how, ProductSecret: secret, Dial: to(c), TLS: modems.TLSConfig{CAFile: c.CAFile}, Place: place}, file
 }
 
 // Registration in its three ways; what is stored logs in.
 func TestRegister(t *testing.T) {
 	for name, v := range map[string]struct {
-		instance     string
-		unregistered bool
-		method       string
+		instance, how, method string
 	}{
-		"HTTPS": {"", false, "hmacsha1"}, "MQTT": {"iot-06z00x", false, "hmacsha256"},
-		"not on the list": {"", true, "hmacmd5"}, "not on the list, new": {"iot-06z00x", true, "hmacsha256"},
+		"HTTPS": {"", "preregistered", "hmacsha1"}, "MQTT": {"iot-06z00x", "preregistered", "hmacsha256"},
+		"not on the list": {"", "unregistered", "hmacmd5"}, "not on the list, new": {"iot-06z00x", "unregistered", "hmacsha256"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &cloudtest.AliyunProduct{Key: "pk", Secret: "ps", Instance: v.instance, Register: true}
-			if !v.unregistered {
+			if v.how == "preregistered" {
 				p.Device("dn", "")
 			}
 			c := start(t, p)
 			device := cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", InstanceID: v.instance, SignMethod: v.method, TLS: true}
-			r, file := registration(t, c, device, "ps", v.unregistered)
+			r, file := registration(t, c, device, v.how, "ps")
 			if _, err := r.Register(t.Context()); err != nil {
 				t.Fatalf("%v; %v", err, c.Refusals())
 			}
@@ -155,13 +153,13 @@ func TestRegister(t *testing.T) {
 			if err != nil || !stored.Of(device) {
 				t.Fatalf("%+v, %v", stored, err)
 			}
-			if _, err := login(t, c, stored.Login(device), time.Minute); err != nil {
+			if _, err := login(t, c, device.With(*stored), time.Minute); err != nil {
 				t.Errorf("%v; %v", err, c.Refusals())
 			}
 			for _, why := range c.Refusals() {
 				t.Error(why)
 			}
-			r, _ = registration(t, c, device, "wrong", v.unregistered)
+			r, _ = registration(t, c, device, v.how, "wrong")
 			if _, err := r.Register(t.Context()); !errors.Is(err, cloud.ErrRegistration) || !strings.Contains(err.Error(), "check cloud.aliyun.product_secret") {
 				t.Errorf("with a wrong secret: %v", err)
 			}
@@ -188,7 +186,7 @@ func TestRegisterRefused(t *testing.T) {
 	} {
 		d := device
 		change(&d)
-		r, file := registration(t, c, d, "ps", false)
+		r, file := registration(t, c, d, "preregistered", "ps")
 		if _, err := r.Register(t.Context()); !errors.Is(err, cloud.ErrRegistration) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %s", err, want)
 		}
@@ -197,7 +195,7 @@ func TestRegisterRefused(t *testing.T) {
 		}
 	}
 	p.Register = false
-	r, _ := registration(t, c, device, "ps", false)
+	r, _ := registration(t, c, device, "preregistered", "ps")
 	if _, err := r.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "(code 6288): dynamic registration is off") {
 		t.Error(err)
 	}
@@ -300,7 +298,7 @@ func TestRegisterOther(t *testing.T) {
 	p := &cloudtest.AliyunProduct{Key: "pk", Secret: "ps", Register: true, Answers: "other"}
 	p.Device("dn", "")
 	c := start(t, p)
-	r, file := registration(t, c, cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", SignMethod: "hmacsha1"}, "ps", false)
+	r, file := registration(t, c, cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", SignMethod: "hmacsha1"}, "preregistered", "ps")
 	_, err := r.Register(t.Context())
 	if _, errStat := os.Stat(file); err == nil || !strings.Contains(err.Error(), "answered for another device, other of pk") || errStat == nil {
 		t.Errorf("%v, %v", err, errStat)

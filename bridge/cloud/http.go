@@ -1,6 +1,8 @@
 package cloud
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -14,11 +16,13 @@ import (
 // Clock is the time by which the dates of certificates are checked; an error: it is not known yet, and nobody is dialled.
 type Clock func() (time.Time, error)
 
+func machineClock() (time.Time, error) { return time.Now(), nil }
+
 // httpClient goes out by dial, for one exchange. It trusts this machine's roots and those in caFile: the platforms' own root
 // signs their MQTT ports, and a public one their HTTPS. A clock that is nil is this machine's.
 func httpClient(dial Dial, caFile string, clock Clock) (*http.Client, error) {
 	if clock == nil {
-		clock = func() (time.Time, error) { return time.Now(), nil }
+		clock = machineClock
 	}
 	now, err := clock()
 	if err != nil {
@@ -47,6 +51,15 @@ func httpClient(dial Dial, caFile string, clock Clock) (*http.Client, error) {
 			CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}, // 1.2 kB less than the default, on a slow line
 		},
 	}}, nil
+}
+
+// postJSON is a request with a body.
+func postJSON(ctx context.Context, address string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	if err == nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, err
 }
 
 // exchange sends req and reads the JSON of the answer. An answer that is none is told by its status.

@@ -29,7 +29,8 @@ func (h Huawei) Params(now time.Time) (Params, error) {
 // Rules of the platform's table of limits.
 func (h Huawei) Rules() Rules {
 	return Rules{
-		Name: "Huawei", KeepAliveMin: 30 * time.Second, KeepAliveMax: 1200 * time.Second, Payload: 1 << 20, NoRetain: true, NoWill: true,
-		Check: "cloud.huawei.secret and device_id",
+		Name: "Huawei", KeepAliveMin: 30 * time.Second, KeepAliveMax: 1200 * time.Second, Payload: 1 << 20,
+		Subscriptions: 100, NoRetain: true,
+		Keys: "cloud.huawei.secret and device_id",
 	}
 }

@@ -55,6 +55,6 @@ func (o OneNET) Params(now time.Time) (Params, error) {
 func (o OneNET) Rules() Rules {
 	return Rules{
 		Name: "OneNET", KeepAliveMin: 10 * time.Second, KeepAliveMax: 1800 * time.Second,
-		Check: "cloud.onenet.key, product_id and device_name, and the clock",
+		Keys: "cloud.onenet.key, product_id and device_name, and the clock",
 	}
 }

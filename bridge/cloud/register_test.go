@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,18 +20,17 @@ import (
 // in registers once more. What it is given then is good, whatever is left of the first attempt.
 func TestRegisterLostIdentity(t *testing.T) {
 	for name, v := range map[string]struct {
-		unregistered bool
-		instance     string
-	}{"by HTTPS": {}, "by MQTT": {false, "iot-06z00x"}, "not on the list": {true, ""}} {
+		how, instance string
+	}{"by HTTPS": {"preregistered", ""}, "by MQTT": {"preregistered", "iot-06z00x"}, "not on the list": {"unregistered", ""}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := &cloudtest.AliyunProduct{Key: "pk", Secret: "ps", Register: true, Instance: v.instance}
-			if !v.unregistered {
+			if v.how == "preregistered" {
 				p.Device("dn", "")
 			}
 			c := start(t, p)
 			device := cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", SignMethod: "hmacsha256", InstanceID: v.instance}
-			r, file := registration(t, c, device, "ps", v.unregistered)
+			r, file := registration(t, c, device, v.how, "ps")
 			if err := os.RemoveAll(filepath.Dir(file)); err != nil { // what is written now has no name that lasts
 				t.Fatal(err)
 			}
@@ -61,7 +61,7 @@ func TestRegisterLostIdentity(t *testing.T) {
 			if err != nil || stored == nil {
 				t.Fatalf("%v, %v", stored, err)
 			}
-			if _, err := login(t, c, stored.Login(device), time.Minute); err != nil {
+			if _, err := login(t, c, device.With(*stored), time.Minute); err != nil {
 				t.Errorf("%v; %v", err, c.Refusals())
 			}
 			if n := p.Registrations(); n != 2 {
@@ -80,7 +80,7 @@ func TestRegisterLeavesInTime(t *testing.T) {
 			p := &cloudtest.AliyunProduct{Key: "pk", Secret: "ps", Register: true}
 			c := start(t, p)
 			device := cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", SignMethod: "hmacsha256"}
-			r, file := registration(t, c, device, "ps", true)
+			r, file := registration(t, c, device, "unregistered", "ps")
 			if spoil {
 				if err := os.RemoveAll(filepath.Dir(file)); err != nil {
 					t.Fatal(err)
@@ -109,9 +109,9 @@ func TestCertificatesByTheClock(t *testing.T) {
 	p := &cloudtest.AliyunProduct{Key: "pk", Secret: "ps", Register: true}
 	p.Device("dn", "")
 	aliyun, easemob := start(t, p), start(t, &cloudtest.EasemobApp{ID: "aitbj0", ClientID: "c", ClientSecret: "s"})
-	register := func(unregistered bool) func(cloud.Clock, cloud.Dial) error {
+	register := func(how string) func(cloud.Clock, cloud.Dial) error {
 		return func(clock cloud.Clock, dial cloud.Dial) error {
-			r, _ := registration(t, aliyun, cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", SignMethod: "hmacsha256"}, "ps", unregistered)
+			r, _ := registration(t, aliyun, cloud.Aliyun{ProductKey: "pk", DeviceName: "dn", Region: "cn-shanghai", SignMethod: "hmacsha256"}, how, "ps")
 			if r.Clock = clock; dial != nil {
 				r.Dial = dial
 			}
@@ -122,8 +122,8 @@ func TestCertificatesByTheClock(t *testing.T) {
 	dialled := errors.New("dialled")
 	unknown := errors.New("unknown")
 	for name, ask := range map[string]func(cloud.Clock, cloud.Dial) error{
-		"registration by HTTPS": register(false),
-		"registration by MQTT":  register(true),
+		"registration by HTTPS": register("preregistered"),
+		"registration by MQTT":  register("unregistered"),
 		"tokens": func(clock cloud.Clock, dial cloud.Dial) error {
 			tokens := cloud.EasemobTokens{AppID: "aitbj0", ClientID: "c", ClientSecret: "s", Dial: to(easemob), CAFile: easemob.CAFile, Clock: clock}
 			if dial != nil {
@@ -150,4 +150,52 @@ func TestCertificatesByTheClock(t *testing.T) {
 			t.Errorf("%s, at the right time: %v", name, err)
 		}
 	}
+}
+
+// Tencent's registration by both interfaces, for a device on the list and for one that it creates; what is stored logs in, and
+// what is refused says what to look at.
+func TestTencentRegister(t *testing.T) {
+	for _, how := range []string{"dynamic", "dynamic-old"} {
+		for _, listed := range []bool{true, false} {
+			t.Run(fmt.Sprint(how, ", on the list: ", listed), func(t *testing.T) {
+				t.Parallel()
+				p := &cloudtest.TencentProduct{ID: "PRODUCT001", Secret: "pr0duct-s3cr3t-of-24-bytes", Register: true, Create: !listed}
+				if listed {
+					p.Device("dn")
+				}
+				c := start(t, p)
+				device := cloud.Tencent{ProductID: "PRODUCT001", DeviceName: "dn", SignMethod: "hmacsha256"}
+				r, file := registration(t, c, device, how, p.Secret)
+				given, err := r.Register(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				stored, err := cloud.LoadIdentity(file)
+				if err != nil || !stored.Of(device) || *stored != given {
+					t.Fatalf("%+v, %v", stored, err)
+				}
+				if _, err := login(t, c, device.With(*stored), time.Minute); err != nil {
+					t.Errorf("%v; %v", err, c.Refusals())
+				}
+				if again, err := elsewhere(t, c, device, how, p.Secret).Register(t.Context()); err != nil || again != given {
+					t.Errorf("the second time %v, %v", again == given, err)
+				}
+				const check = "check cloud.tencent.product_secret, product_id and device_name"
+				if _, err := elsewhere(t, c, device, how, "wrong-secret-of-24-bytes").Register(t.Context()); !errors.Is(err, cloud.ErrRegistration) ||
+					!strings.Contains(err.Error(), check) || strings.Contains(err.Error(), "wrong-secret") {
+					t.Errorf("with a wrong secret: %v", err)
+				}
+				p.Register = false
+				if _, err := elsewhere(t, c, device, how, p.Secret).Register(t.Context()); err == nil || !strings.Contains(err.Error(), "dynamic registration is off") {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// elsewhere is a registration that stores what it is given in a place of its own.
+func elsewhere(t *testing.T, c *cloudtest.Cloud, device cloud.Registrable, how, secret string) cloud.Registration {
+	r, _ := registration(t, c, device, how, secret)
+	return r
 }

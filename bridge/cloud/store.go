@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 )
 
-// Identity is what registration has handed out to one device: its secret, or the name and token that stand for one.
+// Identity is what registration has handed out to one device: its secret (Tencent: the psk), or the name and token that stand
+// for one.
 type Identity struct {
 	ProductKey   string       `json:"product_key"`
 	DeviceName   string       `json:"device_name"`
@@ -27,15 +28,10 @@ type identityFile struct {
 	Identity
 }
 
-// Of reports whether i was handed out to a.
-func (i *Identity) Of(a Aliyun) bool {
-	return i != nil && i.ProductKey == a.ProductKey && i.DeviceName == a.DeviceName
-}
-
-// Login is a with what it was given.
-func (i *Identity) Login(a Aliyun) Aliyun {
-	a.DeviceSecret, a.Token = i.DeviceSecret, i.Token
-	return a
+// Of reports whether i was handed out to d.
+func (i *Identity) Of(d Registrable) bool {
+	product, device := d.Names()
+	return i != nil && i.ProductKey == product && i.DeviceName == device
 }
 
 // LoadIdentity reads what has been stored; nil: nothing was.

@@ -63,7 +63,7 @@ func someID(seed string) string {
 // Rules of the platform's table of limits.
 func (t Tencent) Rules() Rules {
 	return Rules{
-		Name: "Tencent", KeepAliveMax: 900 * time.Second, Topic: 255, Payload: 16 << 10, NoRetain: true, NoWill: true,
-		Check: "cloud.tencent.psk, product_id and device_name, and the clock",
+		Name: "Tencent", KeepAliveMax: 900 * time.Second, Topic: 255, Levels: 10, Payload: 16 << 10, NoRetain: true,
+		Keys: "cloud.tencent.psk, product_id and device_name, and the clock",
 	}
 }

@@ -59,6 +59,8 @@ type Cloud struct {
 	Tencent *Tencent `yaml:"tencent"`
 	Huawei  *Huawei  `yaml:"huawei"`
 	Baidu   *Baidu   `yaml:"baidu"`
+	Tuya    *Tuya    `yaml:"tuya"`
+	Azure   *Azure   `yaml:"azure"`
 
 	brokers []Broker // Broker, parsed
 }

@@ -166,8 +166,13 @@ func (k *checker) listen(key, addr string) (open bool) {
 		k.wrong(key, "%s is no address to listen on; use host:port, such as 127.0.0.1:1883", shown(addr))
 		return false
 	}
+	return !loopback(host)
+}
+
+// loopback reports whether host is this machine, as nobody else sees it.
+func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return host != "localhost" && !(err == nil && ip.IsLoopback())
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // parsePort reads a port number that is at least low.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -20,54 +21,83 @@ func (c *Config) overTLS() bool {
 	return c.Cloud.TLS != (TLS{}) || a != nil && a.Register == "unregistered" // whose password is the secret itself
 }
 
+// registering is how devices get their own secrets, if at all.
+type registering struct {
+	how    string // "none": each has one already
+	secret Secret // of the product
+}
+
+func (c *Config) register() registering {
+	if a := c.Cloud.Aliyun; a != nil {
+		return registering{a.Register, a.ProductSecret}
+	}
+	if t := c.Cloud.Tencent; t != nil {
+		return registering{t.Register, t.ProductSecret}
+	}
+	return registering{how: "none"}
+}
+
 // platform is the configured platform with its names filled, as far as the configuration knows it; nil: there is none.
 func (c *Config) platform(vals map[string]string) (cloud.Platform, error) {
-	f := filler{vals: vals}
-	fill := func(key, s string) string { return f.fill("cloud."+key, s) }
+	f := &filler{vals: vals}
 	var p cloud.Platform
 	switch cl, tls := &c.Cloud, c.overTLS(); {
 	case cl.Aliyun != nil:
-		a := cl.Aliyun
+		a := filled(f, "cloud.aliyun", cl.Aliyun)
 		device := cloud.Aliyun{
-			ProductKey: fill("aliyun.product_key", a.ProductKey), DeviceName: fill("aliyun.device_name", a.DeviceName),
-			DeviceSecret: a.DeviceSecret.Reveal(), Region: a.Region, InstanceID: fill("aliyun.instance_id", a.InstanceID),
-			ClientID: fill("aliyun.client_id", a.ClientID), SignMethod: a.SignMethod, Timestamp: a.Timestamp, TLS: tls,
-			CustomRRPC: c.routesUse("/ext/rrpc/"),
+			ProductKey: a.ProductKey, DeviceName: a.DeviceName, DeviceSecret: a.DeviceSecret.Reveal(), Region: a.Region, InstanceID: a.InstanceID,
+			ClientID: a.ClientID, SignMethod: a.SignMethod, Timestamp: a.Timestamp, TLS: tls, CustomRRPC: c.routesUse("/ext/rrpc/"),
 		}
 		if err := device.CheckName(); err != nil && f.err == nil {
 			f.err = usagef("cloud.aliyun.client_id: %w", err)
 		}
 		p = device
 	case cl.Easemob != nil:
-		e := cl.Easemob
-		device := fill("easemob.device_id", e.DeviceID)
+		e := filled(f, "cloud.easemob", cl.Easemob)
 		p = cloud.Easemob{
-			Host: fill("easemob.host", e.Host), AppID: fill("easemob.app_id", e.AppID), DeviceID: device,
-			Username: cmp.Or(fill("easemob.username", e.Username), device), TLS: tls, Token: cl.Password.Reveal(),
+			Host: e.Host, AppID: e.AppID, DeviceID: e.DeviceID, Username: cmp.Or(e.Username, e.DeviceID), TLS: tls, Token: cl.Password.Reveal(),
 		}
 	case cl.OneNET != nil:
-		o := cl.OneNET
+		o := filled(f, "cloud.onenet", cl.OneNET)
 		p = cloud.OneNET{
-			ProductID: fill("onenet.product_id", o.ProductID), DeviceName: fill("onenet.device_name", o.DeviceName),
-			Key: o.Key.Reveal(), Method: o.Method, Version: o.Version, Expires: int64(o.Expires), TLS: tls,
+			ProductID: o.ProductID, DeviceName: o.DeviceName, Key: o.Key.Reveal(), Method: o.Method, Version: o.Version,
+			Expires: int64(o.Expires), TLS: tls,
 		}
 	case cl.Tencent != nil:
-		t := cl.Tencent
+		t := filled(f, "cloud.tencent", cl.Tencent)
 		p = cloud.Tencent{
-			ProductID: fill("tencent.product_id", t.ProductID), DeviceName: fill("tencent.device_name", t.DeviceName),
-			PSK: t.PSK.Reveal(), SignMethod: t.SignMethod, ConnectionID: t.ConnectionID, Expires: int64(t.Expires), TLS: tls,
+			ProductID: t.ProductID, DeviceName: t.DeviceName, PSK: t.PSK.Reveal(), SignMethod: t.SignMethod,
+			ConnectionID: t.ConnectionID, Expires: int64(t.Expires), TLS: tls,
 		}
 	case cl.Huawei != nil:
-		h := cl.Huawei
-		p = cloud.Huawei{DeviceID: fill("huawei.device_id", h.DeviceID), Secret: h.Secret.Reveal(), Host: fill("huawei.host", h.Host), TLS: tls}
+		h := filled(f, "cloud.huawei", cl.Huawei)
+		p = cloud.Huawei{DeviceID: h.DeviceID, Secret: h.Secret.Reveal(), Host: h.Host, TLS: tls}
 	case cl.Baidu != nil:
-		b := cl.Baidu
+		b := filled(f, "cloud.baidu", cl.Baidu)
 		p = cloud.Baidu{
-			Core: fill("baidu.core", b.Core), DeviceKey: fill("baidu.device_key", b.DeviceKey), DeviceSecret: b.DeviceSecret.Reveal(),
-			Region: fill("baidu.region", b.Region), Algorithm: b.Algorithm, Timestamp: int64(b.Timestamp), ClientID: fill("client_id", cl.ClientID), TLS: tls,
+			Core: b.Core, DeviceKey: b.DeviceKey, DeviceSecret: b.DeviceSecret.Reveal(), Region: b.Region, Algorithm: b.Algorithm,
+			Timestamp: int64(b.Timestamp), ClientID: f.fill("cloud.client_id", cl.ClientID), TLS: tls,
 		}
+	case cl.Tuya != nil:
+		t := filled(f, "cloud.tuya", cl.Tuya)
+		p = cloud.Tuya{DeviceID: t.DeviceID, DeviceSecret: t.DeviceSecret.Reveal(), Host: t.Host, Timestamp: int64(t.Timestamp)}
+	case cl.Azure != nil:
+		a := filled(f, "cloud.azure", cl.Azure)
+		p = cloud.Azure{Hub: a.Hub, DeviceID: a.DeviceID, Key: a.Key.Reveal(), Policy: a.Policy, Expires: int64(a.Expires)}
 	}
 	return p, f.err
+}
+
+// filled is a section with the placeholders of every name filled: of whatever is text and no secret.
+func filled[T any](f *filler, key string, section *T) T {
+	copied := *section
+	v := reflect.ValueOf(&copied).Elem()
+	for i := range v.NumField() {
+		if field := v.Field(i); field.Kind() == reflect.String && field.Type() != secretType {
+			field.SetString(f.fill(join(key, v.Type().Field(i).Tag.Get("yaml")), field.String()))
+		}
+	}
+	return copied
 }
 
 func (c *Config) routesUse(prefix string) bool {

@@ -21,9 +21,11 @@ var platforms = []struct {
 	{"aliyun", []string{"product_key", "device_name"}, cloud.Aliyun{}.Rules()},
 	{"easemob", []string{"app_id", "device_id"}, cloud.Easemob{}.Rules()},
 	{"onenet", []string{"product_id", "device_name", "key"}, cloud.OneNET{}.Rules()},
-	{"tencent", []string{"product_id", "device_name", "psk"}, cloud.Tencent{}.Rules()},
+	{"tencent", []string{"product_id", "device_name"}, cloud.Tencent{}.Rules()},
 	{"huawei", []string{"device_id", "secret", "host"}, cloud.Huawei{}.Rules()},
 	{"baidu", []string{"core", "device_key", "device_secret", "region"}, cloud.Baidu{}.Rules()},
+	{"tuya", []string{"device_id", "device_secret"}, cloud.Tuya{}.Rules()},
+	{"azure", []string{"hub", "device_id", "key"}, cloud.Azure{}.Rules()},
 }
 
 func platformNames() []string {
@@ -66,11 +68,29 @@ func (k *checker) platforms() []string {
 		k.future("cloud.onenet.expires", p.Expires)
 	}
 	if p := k.c.Cloud.Tencent; p != nil {
+		k.secretOr("psk", "tencent")
+		if n := len(p.ProductSecret); n > 0 && n < 16 {
+			k.wrong("cloud.tencent.product_secret", "is too short: Tencent's have 16 characters or more; copy it whole")
+		}
 		k.base64("cloud.tencent.psk", p.PSK)
 		k.future("cloud.tencent.expires", p.Expires)
 		if p.ConnectionID != "" && !connectionID.MatchString(p.ConnectionID) {
 			k.wrong("cloud.tencent.connection_id", "%s is not five letters or digits; leave it empty for any", shown(p.ConnectionID))
 		}
+	}
+	if p := k.c.Cloud.Azure; p != nil {
+		k.base64("cloud.azure.key", p.Key)
+		k.future("cloud.azure.expires", p.Expires)
+	}
+	if c := k.c.Cloud; (c.Azure != nil || c.Tuya != nil) && c.Transport == "tcp" {
+		k.wrong("cloud.transport", "tcp is not possible: the platform takes TLS only")
+	}
+	if p := k.c.Cloud.Baidu; p != nil {
+		key, id := "cloud.baidu.device_key", p.DeviceKey
+		if k.c.Cloud.ClientID != "" {
+			key, id = "cloud.client_id", k.c.Cloud.ClientID
+		}
+		k.clientID(key, id, cloud.Baidu{}.Rules())
 	}
 	return used
 }
@@ -80,6 +100,15 @@ var connectionID = regexp.MustCompile(`^[0-9A-Za-z]{5}$`)
 func (k *checker) require(key string) {
 	if v, _ := lookup(k.c, key); v.IsZero() {
 		k.missing(key, "is missing; the platform's console shows it")
+	}
+}
+
+// secretOr requires the device's own secret, or the product's where devices register.
+func (k *checker) secretOr(own, platform string) {
+	if k.c.register().how == "none" {
+		k.require("cloud." + platform + "." + own)
+	} else if !k.c.anyIdentity() { // once registered, the device can do without
+		k.require("cloud." + platform + ".product_secret")
 	}
 }
 
@@ -95,13 +124,30 @@ func (k *checker) rules(name string, r cloud.Rules) {
 			k.c.warn("cloud.%s: is not used; %s is told what cloud.%s says", key, r.Name, name)
 		}
 	}
-	if r.Topic == 0 {
-		return
-	}
+	filters := map[string]bool{}
 	for i, route := range k.c.Routes.Up {
-		if len(route.To) > r.Topic && !strings.Contains(route.To, "{") {
-			k.wrong(fmt.Sprintf("routes.up[%d].to", i), "has %d characters, and %s takes topics of %d", len(route.To), r.Name, r.Topic)
-		}
+		k.topic(fmt.Sprintf("routes.up[%d].to", i), route.To, r)
+	}
+	for i, route := range k.c.Routes.Down {
+		k.topic(fmt.Sprintf("routes.down[%d].from", i), route.From, r)
+		filters[route.From] = true
+	}
+	if r.Subscriptions > 0 && len(filters) > r.Subscriptions {
+		k.wrong("routes.down", "are %d subscriptions, and %s takes %d; join some with + or #", len(filters), r.Name, r.Subscriptions)
+	}
+}
+
+// topic checks one that the platform will see. What is still to be filled in is checked when it is.
+func (k *checker) topic(key, topic string, r cloud.Rules) {
+	if err := r.CheckTopic(topic); err != nil && !strings.Contains(topic, "{") {
+		k.wrong(key, "%v", err)
+	}
+}
+
+// clientID checks one that key decides.
+func (k *checker) clientID(key, id string, r cloud.Rules) {
+	if err := r.CheckClientID(id); err != nil && !strings.Contains(id, "{") {
+		k.wrong(key, "%v", err)
 	}
 }
 
@@ -119,11 +165,7 @@ func (k *checker) aliyun() {
 	if a == nil {
 		return
 	}
-	if a.Register == "none" {
-		k.require("cloud.aliyun.device_secret")
-	} else if !k.c.anyIdentity() { // once registered, the device can do without
-		k.require("cloud.aliyun.product_secret")
-	}
+	k.secretOr("device_secret", "aliyun")
 	if a.Region == "" && (a.InstanceID == "" || a.Register == "preregistered") {
 		k.wrong("cloud.aliyun.region", "is empty; use a region such as cn-shanghai, or name instance_id")
 	}
@@ -137,19 +179,24 @@ func (k *checker) aliyun() {
 	k.aliyunTopics(device)
 }
 
-// aliyunTopics warns of topics that are not the device's own: nobody has written down what the platform does with them.
+// aliyunTopics looks for topics that are not the device's own. A subscription to one fails, and with it the session; what the
+// platform does with a message to one, nobody has written down.
 func (k *checker) aliyunTopics(device cloud.Aliyun) {
-	foreign := func(key, topic string) {
-		if topic != "" && !device.MayUse(topic) {
-			k.c.warn("%s: %s is none of this device's topics, which begin with /%s/%s/ or /sys/%s/%s/; Aliyun will not pass it",
-				key, topic, device.ProductKey, device.DeviceName, device.ProductKey, device.DeviceName)
+	own := fmt.Sprintf("/%[1]s/%[2]s/ or /sys/%[1]s/%[2]s/", device.ProductKey, device.DeviceName)
+	for i, r := range k.c.Routes.Up {
+		if r.To != "" && !device.MayUse(r.To) {
+			k.c.warn("routes.up[%d].to: %s is none of this device's topics, which begin with %s; Aliyun will not pass it", i, r.To, own)
 		}
 	}
-	for i, r := range k.c.Routes.Up {
-		foreign(fmt.Sprintf("routes.up[%d].to", i), r.To)
-	}
 	for i, r := range k.c.Routes.Down {
-		foreign(fmt.Sprintf("routes.down[%d].from", i), r.From)
+		key := fmt.Sprintf("routes.down[%d].from", i)
+		switch {
+		case r.From == "" || device.MayUse(r.From):
+		case strings.Contains(r.From+own, "{"): // one may name what the other stands for
+			k.c.warn("%s: %s is none of this device's topics, which begin with %s; Aliyun will refuse it", key, r.From, own)
+		default:
+			k.wrong(key, "%s is none of this device's topics, which begin with %s, and Aliyun refuses to subscribe to another", shown(r.From), own)
+		}
 	}
 }
 
@@ -162,20 +209,14 @@ func (k *checker) easemob() {
 		k.require("cloud.easemob.client_id")
 		k.require("cloud.easemob.client_secret")
 	}
-	if id := e.DeviceID + "@" + e.AppID; !strings.Contains(id, "{") {
-		r := cloud.Easemob{}.Rules()
-		bad := strings.IndexFunc(id, func(c rune) bool { return !r.ClientIDBytes(c) }) >= 0
-		if len(id) > r.ClientID || bad {
-			k.wrong("cloud.easemob.device_id", "makes the client id %s, and Easemob takes %d letters, digits, -, _ and @", shown(id), r.ClientID)
-		}
-	}
+	k.clientID("cloud.easemob.device_id", e.DeviceID+"@"+e.AppID, cloud.Easemob{}.Rules())
 	if e.APIURL == "" {
 		return
 	}
 	if u, err := url.Parse(e.APIURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
 		k.wrong("cloud.easemob.api_url", "is no address; the console shows it, such as https://api.cn1.mqtt.chat/app/%s", e.AppID)
-	} else if u.Scheme == "http" {
-		k.c.warn("cloud.easemob.api_url: client_secret travels readable to everyone on the way; use https")
+	} else if u.Scheme == "http" && !loopback(u.Hostname()) {
+		k.wrong("cloud.easemob.api_url", "sends client_secret readable to everyone on the way; use https")
 	}
 }
 

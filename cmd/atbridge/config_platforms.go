@@ -45,6 +45,9 @@ type Tencent struct {
 	SignMethod   string `yaml:"sign_method" oneof:"hmacsha1,hmacsha256"`
 	ConnectionID string `yaml:"connection_id"`
 	Expires      int    `yaml:"expires" min:"0"`
+
+	ProductSecret Secret `yaml:"product_secret"`
+	Register      string `yaml:"register" oneof:"none,dynamic,dynamic-old"`
 }
 
 // Huawei is Huawei Cloud's IoTDA.
@@ -64,9 +67,26 @@ type Baidu struct {
 	Timestamp    int    `yaml:"timestamp" min:"0"`
 }
 
+// Tuya is Tuya's cloud, by TuyaLink.
+type Tuya struct {
+	DeviceID     string `yaml:"device_id"`
+	DeviceSecret Secret `yaml:"device_secret"`
+	Host         string `yaml:"host"`              // empty: m1.tuyacn.com
+	Timestamp    int    `yaml:"timestamp" min:"0"` // Unix seconds; 0: now
+}
+
+// Azure is an Azure IoT Hub.
+type Azure struct {
+	Hub      string `yaml:"hub"` // of HUB.azure-devices.net
+	DeviceID string `yaml:"device_id"`
+	Key      Secret `yaml:"key"`    // base64
+	Policy   string `yaml:"policy"` // whose key it is; empty: the device's own
+	Expires  int    `yaml:"expires" min:"0"`
+}
+
 func (a *Aliyun) setDefaults() {
 	*a = Aliyun{Region: "cn-shanghai", SignMethod: "hmacsha256", Register: "none"}
 }
 func (o *OneNET) setDefaults()  { *o = OneNET{Method: "sha256", Version: "2018-10-31"} }
-func (t *Tencent) setDefaults() { *t = Tencent{SignMethod: "hmacsha256"} }
+func (t *Tencent) setDefaults() { *t = Tencent{SignMethod: "hmacsha256", Register: "none"} }
 func (b *Baidu) setDefaults()   { *b = Baidu{Algorithm: "SHA256"} }

@@ -78,7 +78,7 @@ func TestBadConfig(t *testing.T) {
 		{"resets", modem("max_resets_per_hour: many"), "c.yaml:1: modem.max_resets_per_hour: many is not a whole number"},
 		{"too many resets", modem("max_resets_per_hour: 61"), "c.yaml:1: modem.max_resets_per_hour: 61 is out of range; use 0 to 60"},
 
-		{"no cloud", "modem: {port: /dev/ttyUSB2}", `c.yaml: cloud.broker: is missing; write cloud: {broker: "mqtt://broker.example"}, or one platform: aliyun, easemob, onenet, tencent, huawei, baidu`},
+		{"no cloud", "modem: {port: /dev/ttyUSB2}", `c.yaml: cloud.broker: is missing; write cloud: {broker: "mqtt://broker.example"}, or one platform: aliyun, easemob, onenet, tencent, huawei, baidu, tuya, azure`},
 		{"no scheme", inCloud("broker: broker.example:1883"), "c.yaml:2: cloud.broker: broker.example:1883 is no broker; write mqtt://host, mqtts://host or with a port mqtt://host:1883"},
 		{"http", inCloud("broker: http://b"), "c.yaml:2: cloud.broker: http://b is no broker; write mqtt://host, mqtts://host or with a port mqtt://host:1883"},
 		{"no host", inCloud("broker: mqtt://:1883"), "c.yaml:2: cloud.broker: mqtt://:1883 is no broker; write mqtt://host or mqtt://host:port"},

@@ -20,7 +20,7 @@ type conventions struct {
 }
 
 type messageRules struct {
-	noRetain bool
+	platform cloud.Rules
 	rrpc     bool          // answers on rrpc/response go with QoS 0
 	up, down bridge.Routes // the topics on the platform that have frames, each from itself to itself
 }
@@ -34,7 +34,7 @@ func newConventions(log *slog.Logger) *conventions {
 // use takes the routes of c with their names filled.
 func (v *conventions) use(c *Config, p cloud.Platform, vals map[string]string) error {
 	f := filler{vals: vals}
-	rules := messageRules{noRetain: p.Rules().NoRetain, rrpc: c.Cloud.Aliyun != nil}
+	rules := messageRules{platform: p.Rules(), rrpc: c.Cloud.Aliyun != nil}
 	framed := func(topic string) bridge.Route {
 		topic = f.fill("routes", topic)
 		return bridge.Route{From: topic, To: topic}
@@ -61,21 +61,21 @@ func covers(routes bridge.Routes, topic string) bool {
 // outgoing is bridge.Config.Outgoing.
 func (v *conventions) outgoing(id uint64, m *modems.Message) error {
 	rules := v.rules.Load()
-	if rules.noRetain {
+	if rules.platform.NoRetain {
 		m.Retain = false
 	}
 	if rules.rrpc && strings.HasPrefix(m.Topic, "/sys/") && strings.Contains(m.Topic, "/rrpc/response/") {
 		m.QoS = 0
 	}
 	if !covers(rules.up, m.Topic) {
-		return nil
+		return rules.platform.Check(*m)
 	}
 	frame, err := v.alink.Wrap(m.Topic, id, m.Payload, covers(rules.down, m.Topic+"_reply"))
 	if err != nil {
 		return fmt.Errorf("%w: %w", modems.ErrMessage, err)
 	}
 	m.Payload = frame
-	return nil
+	return rules.platform.Check(*m)
 }
 
 // incoming is bridge.Config.Incoming. What is no frame comes as it is: somebody has sent it for a reason.

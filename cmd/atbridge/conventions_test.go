@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -30,12 +31,20 @@ func newTalk(t *testing.T, routes string) *talk {
 	i := strings.Index(config, "routes: ")
 	j := i + strings.Index(config[i:], "\n")
 	write(t, r.file, config[:i]+"routes:"+routes+config[j:], 0o600)
+	return talking(r, c, "from/#")
+}
+
+// talking starts the daemon and listens on both sides: at the platform, and to what local clients are told on down.
+func talking(r *rig, c *cloudtest.Cloud, down ...string) *talk {
+	r.t.Helper()
 	k := &talk{rig: r, cloud: c, platform: make(chan cloudtest.Message, 100), arrived: make(chan string, 100)}
 	c.Watch(func(m cloudtest.Message) { k.platform <- m })
 	r.start()
 	r.online()
-	k.house = mustClient(t, r.local(), "house")
-	collect(t, k.house, "from/#", func(topic string, p []byte) { k.arrived <- topic + " " + string(p) })
+	k.house = mustClient(r.t, r.local(), "house")
+	for _, filter := range down {
+		collect(r.t, k.house, filter, func(topic string, p []byte) { k.arrived <- topic + " " + string(p) })
+	}
 	return k
 }
 
@@ -145,4 +154,58 @@ func TestRRPC(t *testing.T) {
 	k.sends("/ext/rrpc/5/pk/dn/user/get", "off")
 	k.comes("from/own/5 off")
 	k.stop()
+}
+
+// The example for Aliyun as it stands, with a modem, a secret and places of the test: properties, an event, a service, RRPC and the
+// device's own topics.
+func TestAliyunExample(t *testing.T) {
+	t.Parallel()
+	const imei = "864700000000017"
+	p := &cloudtest.AliyunProduct{Key: "a1XxxxxxxxX"}
+	p.Device("lamp-"+imei, "s3cr3t")
+	r, c := platformRig(t, modemsim.Config{Model: "ec600", Baud: 460800, Faults: []string{"imei=" + imei}}, p, "", "x", "y")
+	example := readFile(t, "testdata/examples/aliyun.yaml")
+	for old, fresh := range map[string]string{
+		"modem: {port: /dev/ttyUSB2}": "modem: {port: " + r.sim.Path() + ", baud: 460800}", "${ALIYUN_DEVICE_SECRET}": "s3cr3t",
+	} {
+		if !strings.Contains(example, old) {
+			t.Fatalf("no %s in the example", old)
+		}
+		example = strings.Replace(example, old, fresh, 1)
+	}
+	write(t, r.file, example+`
+local: {listen: "127.0.0.1:0"}
+queue: {dir: `+filepath.Join(r.dir, "queue")+`}
+status: {socket: `+filepath.Join(r.dir, "sock")+`}
+log: {level: debug, wire: true}
+`, 0o600)
+	k := talking(r, c, "properties/set", "services/light", "rrpc/requests/+", "down/get")
+	own, thing := "/a1XxxxxxxxX/lamp-"+imei+"/user/", "/sys/a1XxxxxxxxX/lamp-"+imei+"/thing/"
+	rrpc := strings.TrimSuffix(thing, "thing/") + "rrpc/"
+
+	k.say("properties", `{"temp":10.5}`, false)
+	k.arrives(thing+"event/property/post", `{"id":"N","version":"1.0","sys":{"ack":0},"params":{"temp":10.5},"method":"thing.event.property.post"}`, 1)
+	k.say("events/alarm", `{"reason":"heat"}`, false)
+	k.arrives(thing+"event/alarm/post", `{"id":"N","version":"1.0","sys":{"ack":0},"params":{"value":{"reason":"heat"}},"method":"thing.event.alarm.post"}`, 1)
+	k.say("up/update", "hello", false)
+	k.arrives(own+"update", "hello", 1)
+
+	k.sends(thing+"service/property/set", `{"method":"thing.service.property.set","id":"123","params":{"LightSwitch":0},"version":"1.0.0"}`)
+	k.comes(`properties/set {"LightSwitch":0}`)
+	k.arrives(thing+"service/property/set_reply", `{"id":"123","code":200,"data":{}}`, 1)
+	k.sends(thing+"service/light", `{"method":"thing.service.light","id":"124","params":{"on":1},"version":"1.0.0"}`)
+	k.comes(`services/light {"on":1}`)
+	k.arrives(thing+"service/light_reply", `{"id":"124","code":200,"data":{}}`, 1)
+	k.sends(own+"get", "hello")
+	k.comes("down/get hello")
+
+	k.sends(rrpc+"request/121307410", "on?")
+	k.comes("rrpc/requests/121307410 on?")
+	k.say("rrpc/answers/121307410", "on", false)
+	k.arrives(rrpc+"response/121307410", "on", 0)
+	for _, why := range c.Refusals() {
+		t.Error(why)
+	}
+	k.stop()
+	k.silent("s3cr3t")
 }

@@ -38,8 +38,9 @@ nothing; where a name holds {imei} or {iccid}, the daemon or else the modem is a
 			if err != nil {
 				return err
 			}
-			if p.Password == "" && c.Cloud.Easemob != nil {
-				fmt.Fprintln(cmd.ErrOrStderr(), "atbridge: the password is a token that run fetches from "+c.tokenSource(nil, nil).URL())
+			if e := c.Cloud.Easemob; p.Password == "" && e != nil {
+				from := cloud.EasemobTokens{API: e.APIURL, AppID: e.AppID}.URL()
+				fmt.Fprintln(cmd.ErrOrStderr(), "atbridge: the password is a token that run fetches from "+from)
 			}
 			return printCredentials(cmd.OutOrStdout(), p, asJSON, reveal)
 		},
@@ -83,12 +84,15 @@ func (c *Config) params(vals map[string]string, now time.Time) (cloud.Params, er
 	if err != nil {
 		return cloud.Params{}, err
 	}
-	if a, ok := p.(cloud.Aliyun); ok && c.Cloud.Aliyun.Register != "none" {
-		if p, err = c.registered(a); err != nil {
+	if device, ok := p.(cloud.Registrable); ok && c.register().how != "none" {
+		if p, err = c.registered(device); err != nil {
 			return cloud.Params{}, err
 		}
 	}
 	params, err := p.Params(now)
+	if err == nil {
+		err = p.Rules().CheckClientID(params.ClientID)
+	}
 	return params, withCode(exitUsage, err)
 }
 

@@ -41,6 +41,10 @@ func TestCredentials(t *testing.T) {
 			printedParams{"h", 1883, false, "d7_0_0_2025041401", "d7", "c75150e6cb841417396819e4d2ee4358a416344a03a083e3a8567074ddec820a"}},
 		{"cloud: {baidu: {core: abcd123, device_key: mydevice, device_secret: ImSeCrEt0I1M2jkl, region: gz, algorithm: MD5}}", "1",
 			printedParams{"abcd123.iot.gz.baidubce.com", 1883, false, "mydevice", "thingidp@abcd123|mydevice|0|MD5", "22bc75231495220c7a2202fe15f7d286"}},
+		{"cloud: {tuya: {device_id: 6c95875d0f5ba69607nzfl, device_secret: fb803786602df760}}", "7258089600",
+			printedParams{"m1.tuyacn.com", 8883, true, "tuyalink_6c95875d0f5ba69607nzfl", "6c95875d0f5ba69607nzfl|signMethod=hmacSha256,timestamp=7258089600,secureMode=1,accessType=1", "d4e2d498e4195db3ed213b33d662e3b7bf434dc3d5a1f2e63b602ac9248ba72c"}},
+		{"cloud: {azure: {hub: myhub, device_id: device1, key: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=, expires: 1700000000}}", "1",
+			printedParams{"myhub.azure-devices.net", 8883, true, "device1", "myhub.azure-devices.net/device1/?api-version=2021-04-12", "SharedAccessSignature sr=myhub.azure-devices.net%2Fdevices%2Fdevice1&sig=DiOcLA0WkatmUGpn5KPGuDWDJ9sARBqXkXWqy8Ow0QI%3D&se=1700000000"}},
 		{"cloud: {broker: 'mqtts://b', client_id: me, username: u, password: p}", "1",
 			printedParams{"b", 8883, true, "me", "u", "p"}},
 	} {

@@ -119,6 +119,11 @@ type ownLink struct {
 
 // publish takes the other path, where that is left to it, for what the module's own stack cannot carry.
 func (l *ownLink) publish(ctx context.Context, m modems.Message) error {
+	if l.target.Fits != nil {
+		if err := l.target.Fits(m); err != nil {
+			return err
+		}
+	}
 	err := bridge.Deliver(ctx, l.s, m)
 	if !errors.Is(err, modems.ErrMessage) || l.c.Path.Mode != "auto" || l.path != "native" || l.m.Sockets() == 0 {
 		return err

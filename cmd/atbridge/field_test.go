@@ -19,9 +19,11 @@ func TestUnitsKnowTheSecrets(t *testing.T) {
 	for _, unit := range []string{"atbridge", "atbridge@"} {
 		text := readFile(t, "../../scripts/"+unit+".service")
 		name := strings.ReplaceAll(unit, "@", ".%i")
-		c := Config{Modem: &Modem{}, Cloud: Cloud{
-			Aliyun: &Aliyun{}, Easemob: &Easemob{}, OneNET: &OneNET{}, Tencent: &Tencent{}, Huawei: &Huawei{}, Baidu: &Baidu{},
-		}}
+		c := Config{Modem: &Modem{}}
+		for _, p := range platforms {
+			section, _ := lookup(&c, "cloud."+p.name)
+			section.Set(reflect.New(section.Type().Elem()))
+		}
 		n := 0
 		eachSecret(reflect.ValueOf(&c).Elem(), "", func(key string, _ *Secret) {
 			n++

@@ -40,17 +40,17 @@ func (l *login) prepare(ctx context.Context, c *Config, o bridge.Outside) error 
 	l.setClock(ctx, o)
 	vals := standFor(o.ID)
 	switch p, err := c.platform(vals); p := p.(type) {
-	case cloud.Aliyun:
-		if err != nil || c.Cloud.Aliyun.Register == "none" {
+	case cloud.Registrable:
+		if err != nil || c.register().how == "none" {
 			return err
 		}
-		_, err = l.register(ctx, c, p, o.Dial)
+		_, err = l.register(ctx, c, p, o)
 		return err
 	case cloud.Easemob:
 		if err != nil || c.Cloud.Password != "" || l.now().Before(l.renews) && l.token.Username == p.Username {
 			return err
 		}
-		return l.fetch(ctx, c, p, o.Dial)
+		return l.fetch(ctx, c, p, o)
 	default:
 		return err
 	}
@@ -70,42 +70,61 @@ func (c *Config) loginOnce(ctx context.Context, m *modems.Modem, id modems.Ident
 }
 
 // register returns the identity of device: what has been stored, or else what the platform hands out now.
-func (l *login) register(ctx context.Context, c *Config, device cloud.Aliyun, dial cloud.Dial) (cloud.Identity, error) {
-	file := c.identityOf(device)
-	stored, err := cloud.LoadIdentity(file)
-	if err != nil {
-		return cloud.Identity{}, withCode(exitRefused, err)
+func (l *login) register(ctx context.Context, c *Config, device cloud.Registrable, o bridge.Outside) (*cloud.Identity, error) {
+	stored, err := c.stored(device)
+	if err != nil || stored != nil {
+		return stored, err
 	}
-	if stored.Of(device) {
-		return *stored, nil
-	}
-	a := c.Cloud.Aliyun
-	if a.ProductSecret == "" {
-		return cloud.Identity{}, usagef("cloud.aliyun.product_secret is missing, and device %s is not registered yet (there is no %s)", device.DeviceName, file)
-	}
+	how, file := c.register(), c.identityOf(device)
 	files, err := c.certificates(nil)
 	if err != nil {
-		return cloud.Identity{}, err
+		return nil, err
 	}
 	place, err := cloud.Reserve(file)
 	if err != nil {
-		return cloud.Identity{}, withCode(exitUsage, err)
+		return nil, withCode(exitUsage, err)
 	}
-	l.log.Info("registering with Aliyun", "product", device.ProductKey, "device", device.DeviceName)
+	product, name := device.Names()
+	l.sayBypass(o, "the device is registered")
+	l.log.Info("registering with "+device.Rules().Name, "product", product, "device", name)
 	r := cloud.Registration{
-		Aliyun: device, ProductSecret: a.ProductSecret.Reveal(), Unregistered: a.Register == "unregistered",
-		Dial: dial, TLS: *files, Clock: l.time, Place: place,
+		Device: device, How: how.how, ProductSecret: how.secret.Reveal(),
+		Dial: o.Dial, TLS: *files, Clock: l.time, Place: place,
 	}
 	i, err := r.Register(ctx)
 	if err = errors.Join(err, place.Release()); err == nil {
-		l.log.Info("registered; the product's secret can be removed from the configuration", "device", device.DeviceName, "stored", file)
+		l.log.Info("registered; the product's secret can be removed from the configuration", "device", name, "stored", file)
 	}
-	return i, err
+	return &i, err
+}
+
+// sayBypass warns of a way that whoever has configured a modem does not expect.
+func (l *login) sayBypass(o bridge.Outside, what string) {
+	if o.Bypass {
+		l.log.Warn(what + " over this machine's own network: the module has no sockets")
+	}
+}
+
+// stored is what has been handed out to device before; nil: nothing, and there is what it takes to register it.
+func (c *Config) stored(device cloud.Registrable) (*cloud.Identity, error) {
+	file := c.identityOf(device)
+	i, err := cloud.LoadIdentity(file)
+	switch {
+	case err != nil:
+		return nil, withCode(exitRefused, err)
+	case i.Of(device):
+		return i, nil
+	case c.register().secret == "":
+		_, name := device.Names()
+		return nil, usagef("cloud.%s.product_secret is missing, and device %s is not registered yet (there is no %s)", c.Platform(), name, file)
+	}
+	return nil, nil
 }
 
 // identityOf is the file for device: one each, so that another modem, and with it another name, spoils none.
-func (c *Config) identityOf(device cloud.Aliyun) string {
-	return filepath.Join(c.Queue.Dir, "identity-"+url.PathEscape(device.ProductKey+"."+device.DeviceName)+".json")
+func (c *Config) identityOf(device cloud.Registrable) string {
+	product, name := device.Names()
+	return filepath.Join(c.Queue.Dir, "identity-"+url.PathEscape(product+"."+name)+".json")
 }
 
 // anyIdentity reports whether some device has been registered here.
@@ -115,23 +134,25 @@ func (c *Config) anyIdentity() bool {
 }
 
 // registered is device with what registration has handed out to it.
-func (c *Config) registered(device cloud.Aliyun) (cloud.Aliyun, error) {
+func (c *Config) registered(device cloud.Registrable) (cloud.Platform, error) {
 	i, err := cloud.LoadIdentity(c.identityOf(device))
 	if err != nil {
 		return device, withCode(exitUsage, err)
 	}
 	if !i.Of(device) {
-		return device, usagef("device %s is not registered yet; run atbridge provision", device.DeviceName)
+		_, name := device.Names()
+		return device, usagef("device %s is not registered yet; run atbridge provision", name)
 	}
-	return i.Login(device), nil
+	return device.With(*i), nil
 }
 
 // tokenSource is where Easemob's tokens come from.
-func (c *Config) tokenSource(dial cloud.Dial, clock cloud.Clock) cloud.EasemobTokens {
-	e := c.Cloud.Easemob
+func (c *Config) tokenSource(vals map[string]string, dial cloud.Dial) (cloud.EasemobTokens, error) {
+	f := &filler{vals: vals}
+	e := filled(f, "cloud.easemob", c.Cloud.Easemob)
 	return cloud.EasemobTokens{
-		API: e.APIURL, AppID: e.AppID, ClientID: e.ClientID, ClientSecret: e.ClientSecret.Reveal(), Dial: dial, CAFile: c.caFile(), Clock: clock,
-	}
+		API: e.APIURL, AppID: e.AppID, ClientID: e.ClientID, ClientSecret: e.ClientSecret.Reveal(), Dial: dial, CAFile: c.caFile(),
+	}, f.err
 }
 
 func (c *Config) caFile() string {
@@ -141,15 +162,22 @@ func (c *Config) caFile() string {
 	return c.beside(c.Cloud.TLS.CAFile)
 }
 
-func (l *login) fetch(ctx context.Context, c *Config, p cloud.Easemob, dial cloud.Dial) error {
-	fresh, lived, err := c.tokenSource(dial, l.time).Fetch(ctx, p)
+func (l *login) fetch(ctx context.Context, c *Config, p cloud.Easemob, o bridge.Outside) error {
+	l.sayBypass(o, "Easemob is asked for its tokens")
+	asked := l.now() // the token may have begun to live any time after this, however long its way here takes
+	source, err := c.tokenSource(standFor(o.ID), o.Dial)
+	if err != nil {
+		return err
+	}
+	source.Clock = l.time
+	fresh, lived, err := source.Fetch(ctx, p)
 	if err != nil {
 		return err
 	}
 	if lived <= 0 {
 		return errors.New("Easemob has given a token that has already ended")
 	}
-	l.token, l.renews = fresh, l.now().Add(part(lived))
+	l.token, l.renews = fresh, asked.Add(part(lived))
 	l.log.Info("Easemob has given a token", "user", p.Username, "for", lived)
 	return nil
 }
@@ -178,16 +206,17 @@ func (l *login) brokers(c *Config, id modems.Identity) (bridge.Target, error) {
 	if err := l.conventions.use(c, p, vals); err != nil {
 		return t, err
 	}
-	check := p.Rules().Check
+	if device, ok := p.(cloud.Registrable); ok && c.register().how != "none" {
+		if p, err = c.registered(device); err != nil {
+			return t, err
+		}
+	}
+	rules := p.Rules()
+	t.Fits = rules.Check
+	check := rules.Keys
 	var own *modems.AliyunAuth
 	switch device := p.(type) {
 	case cloud.Aliyun:
-		if c.Cloud.Aliyun.Register != "none" {
-			if device, err = c.registered(device); err != nil {
-				return t, err
-			}
-			p = device
-		}
 		if device.Token == nil {
 			own = &modems.AliyunAuth{ClientID: device.Name(), ProductKey: device.ProductKey, DeviceName: device.DeviceName, DeviceSecret: device.DeviceSecret}
 		}
@@ -201,6 +230,9 @@ func (l *login) brokers(c *Config, id modems.Identity) (bridge.Target, error) {
 	params, err := p.Params(l.clock())
 	if err != nil {
 		return t, err
+	}
+	if err := rules.CheckClientID(params.ClientID); err != nil {
+		return t, usagef("%w", err)
 	}
 	if !params.Expires.IsZero() {
 		t.Until = l.now().Add(part(params.Expires.Sub(l.clock())))

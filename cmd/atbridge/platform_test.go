@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -131,6 +132,10 @@ func TestEveryPlatform(t *testing.T) {
 			func() cloudtest.Platform {
 				return &cloudtest.BaiduDevice{Core: "c1", Region: "gz", Key: "k-864700000000017", Secret: "s3cr3t-of-k"}
 			}, "k-864700000000017"},
+		{"tuya", "ec600", "tcp", "tls: {ca_file: CA}, tuya: {device_id: d1, device_secret: s3cr3t-of-d1}",
+			func() cloudtest.Platform { return &cloudtest.TuyaDevice{ID: "d1", Secret: "s3cr3t-of-d1"} }, "tuyalink_d1"},
+		{"azure", "ec600", "native", "tls: {ca_file: CA}, azure: {hub: h1, device_id: d1, key: '" + testKey + "'}",
+			func() cloudtest.Platform { return &cloudtest.AzureDevice{Hub: "h1", ID: "d1", Key: testKey} }, "d1"},
 	} {
 		t.Run(v.name+" "+v.model+" "+v.path, func(t *testing.T) {
 			t.Parallel()
@@ -157,6 +162,10 @@ func TestEveryPlatform(t *testing.T) {
 			}
 			r.stop()
 			r.silent("s3cr3t", testKey, "YWMt")
+			for _, l := range logins { // what was computed is as good as the secret, for a while
+				_, sign, _ := strings.Cut(l.Password, "&sig") // of a token that names what it is for
+				r.silent(cmp.Or(sign, l.Password))
+			}
 		})
 	}
 }
@@ -177,23 +186,44 @@ func TestWrongSecret(t *testing.T) {
 	r.silent("wr0ng")
 }
 
+// registrar is a platform that hands out identities.
+type registrar interface {
+	cloudtest.Platform
+	Registrations() int
+}
+
 // At its first start the daemon registers the device, over the modem; after that never again, and without the product's
 // secret.
 func TestRegisterAtFirstStart(t *testing.T) {
-	for name, v := range map[string]struct{ register, instance, password string }{
-		"HTTPS":           {"preregistered", "", "device_secret"},
-		"MQTT":            {"preregistered", "iot-06z00x", "device_secret"},
-		"not on the list": {"unregistered", "", "device_token"},
+	const secret = "product_secret: pr0duct-s3cr3t-xyz, "
+	aliyun := func(instance string, list bool) func() registrar {
+		return func() registrar {
+			p := &cloudtest.AliyunProduct{Key: "a1pk", Secret: "pr0duct-s3cr3t-xyz", Register: true, Instance: instance}
+			if list {
+				p.Device("lamp7", "")
+			}
+			return p
+		}
+	}
+	tencent := func() registrar {
+		p := &cloudtest.TencentProduct{ID: "a1pk", Secret: "pr0duct-s3cr3t-xyz", Register: true}
+		p.Device("lamp7")
+		return p
+	}
+	for name, v := range map[string]struct {
+		cloud, password string
+		fake            func() registrar
+	}{
+		"HTTPS":           {"aliyun: {product_key: a1pk, device_name: lamp7, " + secret + "register: preregistered}", "device_secret", aliyun("", true)},
+		"MQTT":            {"aliyun: {product_key: a1pk, device_name: lamp7, " + secret + "instance_id: iot-06z00x, register: preregistered}", "device_secret", aliyun("iot-06z00x", true)},
+		"not on the list": {"aliyun: {product_key: a1pk, device_name: lamp7, " + secret + "register: unregistered}", "device_token", aliyun("", false)},
+		"Tencent":         {"tencent: {product_id: a1pk, device_name: lamp7, " + secret + "register: dynamic}", "device_secret", tencent},
+		"Tencent old":     {"tencent: {product_id: a1pk, device_name: lamp7, " + secret + "register: dynamic-old}", "device_secret", tencent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &cloudtest.AliyunProduct{Key: "a1pk", Secret: "pr0duct-s3cr3t", Register: true, Instance: v.instance}
-			if v.register == "preregistered" {
-				p.Device("lamp7", "")
-			}
-			r, c := platformRig(t, modemsim.Config{Model: "ec600", Baud: 460800}, p,
-				"tls: {ca_file: CA}, aliyun: {product_key: a1pk, device_name: lamp7, product_secret: pr0duct-s3cr3t, instance_id: '"+v.instance+"', register: "+v.register+"}",
-				"/a1pk/lamp7/user/#", "/sys/a1pk/lamp7/thing/#")
+			p := v.fake()
+			r, c := platformRig(t, modemsim.Config{Model: "ec600", Baud: 460800}, p, "tls: {ca_file: CA}, "+v.cloud, "/a1pk/lamp7/user/#", "/sys/a1pk/lamp7/thing/#")
 			r.take("tcp")
 			for range 2 {
 				r.start()
@@ -201,17 +231,17 @@ func TestRegisterAtFirstStart(t *testing.T) {
 				r.bothWays(c, "/a1pk/lamp7/user/a", "/sys/a1pk/lamp7/thing/x")
 				r.stop()
 				config := readFile(t, r.file)
-				write(t, r.file, strings.Replace(config, "product_secret: pr0duct-s3cr3t, ", "", 1), 0o600)
+				write(t, r.file, strings.Replace(config, secret, "", 1), 0o600)
 			}
 			if n := p.Registrations(); n != 1 {
 				t.Errorf("registered %d times", n)
 			}
 			stored := readFile(t, filepath.Join(r.dir, "queue", "identity-a1pk.lamp7.json"))
-			secret := strings.Split(stored[strings.Index(stored, v.password):], `"`)[2]
-			if len(secret) < 20 {
-				t.Errorf("the secret is %q", secret)
+			given := strings.Split(stored[strings.Index(stored, v.password):], `"`)[2]
+			if len(given) < 20 {
+				t.Errorf("the secret is %q", given)
 			}
-			r.silent("s3cr3t", secret)
+			r.silent("s3cr3t", given)
 			code, stdout, stderr := call("provision", "--config", r.file)
 			if code != 0 || !strings.Contains(stdout, "lamp7 of product a1pk is registered") {
 				t.Errorf("exit %d, %s%s", code, stdout, stderr)
@@ -276,8 +306,10 @@ func TestTokenIsRenewed(t *testing.T) {
 	for _, why := range c.Refusals() {
 		t.Error(why)
 	}
-	if strings.Contains(r.log.String(), "not online") {
-		t.Error("the sessions did not follow one another")
+	for line := range strings.Lines(r.log.String()) {
+		if strings.Contains(line, "not online") {
+			t.Errorf("the sessions did not follow one another: %s", line)
+		}
 	}
 	r.stop()
 	r.silent("s3cr3t", "YWMt")

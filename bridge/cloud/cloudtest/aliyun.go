@@ -25,6 +25,9 @@ type AliyunProduct struct {
 	// WrongSign is the CONNACK code of a wrong signature; 0: 4. No document tells it.
 	WrongSign byte
 
+	// Stay is how long a session for registration may stay after it has been told the answer; 0: 15 s, as the platform has it.
+	Stay time.Duration
+
 	// Answers is for whom the registration by HTTPS answers, whoever asked; empty: for who asked.
 	Answers string
 

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// registerLimit is how long a session for registration may stay after it has been told the answer.
+// registerLimit is AliyunProduct.Stay of the platform itself.
 const registerLimit = 15 * time.Second
 
 // maxTokens is how many devices may share a name that is not on the list.
@@ -54,7 +54,7 @@ func (p *AliyunProduct) registering(c connect, name string, list map[string]stri
 	if err != nil {
 		return device{}, refuse(3, "%v", err)
 	}
-	return device{name: name, push: &push{topic, payload}, pushEnd: registerLimit}, nil
+	return device{name: name, push: &push{topic, payload}, pushEnd: cmp.Or(p.Stay, registerLimit)}, nil
 }
 
 // handOut makes a secret for a device on the list that is not active yet, another one each time: the last one counts.

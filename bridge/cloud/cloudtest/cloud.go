@@ -60,6 +60,7 @@ type Login struct {
 	Device   string
 	ClientID string
 	Username string
+	Password string
 	Secure   bool
 	Register bool // a session for registration only
 }

@@ -86,6 +86,14 @@ func TestAliyunLogin(t *testing.T) {
 		{"pk.dev1|securemode=3,signmethod=hmacsha256,timestamp=2524608000000|", sign("hmacsha256", "secret", "clientIdpk.dev1deviceNamedev1productKeypk"), 60, 4},
 		{"pk.dev1|securemode=3,signmethod=hmacsha256,timestamp=2524608000000|", sign("hmacsha256", "secret", strings.ToLower(all)), 60, 4},
 		{"pk.dev1|securemode=3,signmethod=hmacsha512|", "", 60, 4},
+		{"pk.dev1|ext=0,gw=0,lan=Golang,securemode=3,signmethod=hmacsha256,timestamp=2524608000000|", sign("hmacsha256", "secret", all), 60, 0},
+		{"pk.dev1|securemode=3,signmethod=hmacmd5,timestamp=2524608000000|", sign("hmacmd5", "secret", all), 60, 0},
+		{"pk.dev1|timestamp=2524608000000,securemode=3|", sign("hmacmd5", "secret", all), 60, 0}, // the method that is meant when none is named
+		{"x7|securemode=2,signmethod=hmacsha1,timestamp=7,lan=JS|Broswer ,_v=1.2.8|", sign("hmacsha1", "secret", "clientIdx7deviceNamedev1productKeypktimestamp7"), 60, 0},
+		{"x7|securemode=3,signmethod=hmacsha1|", sign("hmacsha1", "secret", "clientIdx7deviceNamedev1productKeypk"), 60, 0},
+		{strings.Repeat("c", 64) + "|securemode=3,signmethod=hmacsha1|", sign("hmacsha1", "secret", "clientId"+strings.Repeat("c", 64)+"deviceNamedev1productKeypk"), 60, 0},
+		{"dev1|securemode=3,signmethod=hmacmd5,timestamp=789|", "53a33584e4aee39332fc823e6282395b", 30, 0},
+		{"dev1|securemode=3,signmethod=hmacmd5,timestamp=789|", "53a33584e4aee39332fc823e6282395b", 1200, 0},
 		{"pk.dev1", "", 60, 2},
 		{strings.Repeat("c", 65) + "|securemode=3,signmethod=hmacsha1|", "", 60, 2},
 		{"dev1|securemode=3,signmethod=hmacmd5,timestamp=789|", "53a33584e4aee39332fc823e6282395b", 29, 5},
@@ -119,6 +127,12 @@ func TestOtherLogins(t *testing.T) {
 	hour := "c75150e6cb841417396819e4d2ee4358a416344a03a083e3a8567074ddec820a"
 	baidu := &BaiduDevice{Core: "abcd123", Region: "gz", Key: "mydevice", Secret: "ImSeCrEt0I1M2jkl"}
 	md := "7f0e63d2c6e122100edde19e34e7df5b"
+	tuya := &TuyaDevice{ID: "6c95875d0f5ba69607nzfl", Secret: "fb803786602df760"}
+	tuyaUser := tuya.ID + "|signMethod=hmacSha256,timestamp=1700000000,secureMode=1,accessType=1"
+	tuyaSign := "1560ae9a5d22067b47f6e98347c6e408fd9e9b63cd6c1f354fedbe452b0375db"
+	azure := &AzureDevice{Hub: "myhub", ID: "device1", Key: "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}
+	azureUser := "myhub.azure-devices.net/device1/?api-version=2021-04-12"
+	sas := "SharedAccessSignature sr=myhub.azure-devices.net%2Fdevices%2Fdevice1&sig=DiOcLA0WkatmUGpn5KPGuDWDJ9sARBqXkXWqy8Ow0QI%3D&se=1700000000"
 	for _, v := range []struct {
 		p                  Platform
 		id, user, password string
@@ -126,6 +140,14 @@ func TestOtherLogins(t *testing.T) {
 		now                time.Time
 		code               byte
 	}{
+		{tuya, "tuyalink_6c95875d0f5ba69607nzfl", tuyaUser, tuyaSign, 60, at(0), 0},
+		{tuya, "tuyalink_6c95875d0f5ba69607nzfl", strings.Replace(tuyaUser, "=17", "=18", 1), tuyaSign, 60, at(0), 4},
+		{tuya, "6c95875d0f5ba69607nzfl", tuyaUser, tuyaSign, 60, at(0), 4},
+		{azure, "device1", azureUser, sas, 60, at(1699999999), 0},
+		{azure, "device1", azureUser, sas, 60, at(1700000000), 4},
+		{azure, "device2", azureUser, sas, 60, at(1699999999), 4},
+		{azure, "device1", azureUser, strings.Replace(sas, "se=17", "se=18", 1), 60, at(1699999999), 4},
+		{azure, "device1", azureUser, strings.Replace(sas, "device1", "device2", 1), 60, at(1699999999), 4},
 		{onenet, "test", "Ck2AF9QD2K", token, 60, at(1700000000), 0},
 		{onenet, "test", "Ck2AF9QD2K", token, 60, at(32472115200), 4},
 		{onenet, "test", "Ck2AF9QD2K", token, 9, at(1700000000), 5},
@@ -146,6 +168,7 @@ func TestOtherLogins(t *testing.T) {
 		{baidu, "x", "thingidp@abcd123|mydevice|1583826857|MD5", md, 60, at(1583826857 + 601), 4},
 		{baidu, "x.y", "thingidp@abcd123|mydevice|1583826857|MD5", md, 60, at(1583826857), 4},
 		{baidu, "x", "thingidp@abcd123|mydevice|0|MD5", "22bc75231495220c7a2202fe15f7d286", 60, at(0), 0},
+		{baidu, "x", "thingidp@abcd123|mydevice|MD5", "22bc75231495220c7a2202fe15f7d286", 60, at(0), 0},
 		{baidu, "x", "thingidp@abcd123|mydevice|0|SHA256", "22bc75231495220c7a2202fe15f7d286", 60, at(0), 4},
 	} {
 		_, no := v.p.login(connect{clientID: v.id, username: v.user, password: v.password, keepalive: v.keepalive}, v.now)

@@ -37,7 +37,7 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 		h.c.note("CONNECT of %q: %s", c.clientID, no.why)
 		return errors.Join(errRefused, h.c.server.SendConnack(cl, packets.Code{Code: no.code}, false, nil))
 	}
-	older := h.c.enter(cl, d, Login{d.name, c.clientID, c.username, c.secure, d.push != nil})
+	older := h.c.enter(cl, d, Login{d.name, c.clientID, c.username, c.password, c.secure, d.push != nil})
 	if older != nil {
 		older.Stop(errKicked)
 	}

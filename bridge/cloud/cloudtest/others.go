@@ -70,39 +70,6 @@ func (d *OneNETDevice) login(c connect, now time.Time) (device, *refusal) {
 	return device{name: d.Name, ends: time.Unix(ends, 0)}, nil
 }
 
-// TencentDevice is one device of Tencent's IoT Hub. The psk is in base64.
-type TencentDevice struct {
-	noREST
-	Product, Name, PSK string
-}
-
-func (d *TencentDevice) hosts() map[string]string {
-	host := d.Product + ".iotcloud.tencentdevices.com"
-	return map[string]string{host + ":1883": "plain", host + ":8883": "secure"}
-}
-
-var tencentUser = regexp.MustCompile(`^([^;]+);(12010126|21010406);[0-9A-Za-z]{5};([0-9]+)$`)
-
-func (d *TencentDevice) login(c connect, now time.Time) (device, *refusal) {
-	m := tencentUser.FindStringSubmatch(c.username)
-	if m == nil || m[1] != d.Product+d.Name || c.clientID != m[1] {
-		return device{}, refuse(4, "client id %q, user name %q", c.clientID, c.username)
-	}
-	if c.keepalive > 900 || c.will {
-		return device{}, refuse(5, "a keepalive of %d s, will %v", c.keepalive, c.will)
-	}
-	if ends, err := strconv.ParseInt(m[3], 10, 64); err != nil || ends <= now.Unix() {
-		return device{}, refuse(4, "the login has ended at %s", m[3])
-	}
-	sign, method, _ := strings.Cut(c.password, ";")
-	algorithm := map[string]func() hash.Hash{"hmacsha1": sha1.New, "hmacsha256": sha256.New}[method]
-	key, err := base64.StdEncoding.DecodeString(d.PSK)
-	if err != nil || algorithm == nil || hex.EncodeToString(sum(algorithm, key, c.username)) != sign {
-		return device{}, refuse(4, "a wrong signature (%s)", method)
-	}
-	return device{name: m[1], strict: true}, nil
-}
-
 // HuaweiDevice is one device of Huawei's IoTDA.
 type HuaweiDevice struct {
 	noREST
@@ -148,6 +115,9 @@ var baiduID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,128}$`)
 
 func (d *BaiduDevice) login(c connect, now time.Time) (device, *refusal) {
 	part := strings.Split(c.username, "|")
+	if len(part) == 3 { // without a time
+		part = []string{part[0], part[1], "0", part[2]}
+	}
 	if !baiduID.MatchString(c.clientID) || len(part) != 4 || part[0] != "thingidp@"+d.Core || part[1] != d.Key {
 		return device{}, refuse(4, "client id %q, user name %q", c.clientID, c.username)
 	}
