@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -82,9 +84,17 @@ func TestRowOfFailures(t *testing.T) {
 func TestUnpluggedForAWhile(t *testing.T) {
 	t.Parallel()
 	var waits atomic.Int64
+	var gone atomic.Bool
 	var module *modemsim.Sim
 	b := overModem(t, modemsim.Config{Model: "ec600", Baud: 115200}, time.Minute, newCloud(t), func(cfg *Config, s *modemsim.Sim) {
 		module, cfg.Path = s, "tcp"
+		open := cfg.Modem.Open
+		cfg.Modem.Open = func(ctx context.Context) (io.ReadWriteCloser, string, error) {
+			if gone.Load() { // its name may be another test's by now
+				return nil, "", fs.ErrNotExist
+			}
+			return open(ctx)
+		}
 		cfg.Changed = func(st State, _ string) {
 			if st == BackingOff {
 				waits.Add(1)
@@ -95,9 +105,11 @@ func TestUnpluggedForAWhile(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
 	until(t, "a session", 30*time.Second, func() bool { return b.Status().State == Online })
+	gone.Store(true)
 	module.Unplug()
-	until(t, "five attempts", 60*time.Second, func() bool { return waits.Load() >= 5 })
+	until(t, "four attempts", 100*time.Second, func() bool { return waits.Load() >= 4 })
 	must(t, module.Replug())
+	gone.Store(false)
 	until(t, "a session", 40*time.Second, func() bool { return b.Status().State == Online })
 	stop()
 	must(t, <-ended)
