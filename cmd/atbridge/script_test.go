@@ -34,6 +34,7 @@ import (
 //
 //	exits CODE PROGRAM ARG...   it must end with this exit code
 //	modem NAME [FAULT...]       a simulated modem; $MODEM is its port. With the name none nothing is behind it
+//	unplug FILE                 pulls the modem's cable once there is FILE
 //	aliyun                      a platform, with the product a1pk, its secret pr0duct and the device lamp7 on its list; the next
 //	                            modem reaches it, and $CA is its authority
 //	hangup PATH                 a control socket that answers nobody
@@ -62,6 +63,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,
 			"modem":   onBench((*scriptBench).modem),
+			"unplug":  onBench((*scriptBench).unplug),
 			"aliyun":  onBench((*scriptBench).aliyun),
 			"hangup":  onBench((*scriptBench).hangUp),
 			"broker":  onBench((*scriptBench).startBroker),
@@ -129,6 +131,23 @@ func (b *scriptBench) modem(ts *testscript.TestScript, args []string) {
 	ts.Check(err)
 	b.sims = append(b.sims, sim)
 	ts.Setenv("MODEM", sim.Path())
+}
+
+func (b *scriptBench) unplug(ts *testscript.TestScript, args []string) {
+	sim, file := b.sims[len(b.sims)-1], ts.MkAbs(args[0])
+	pulled := make(chan bool, 1)
+	ts.Defer(func() {
+		if !<-pulled {
+			ts.Fatalf("there is no %s", args[0])
+		}
+	})
+	go func() {
+		there := soon(func() bool { _, err := os.Stat(file); return err == nil })
+		if there {
+			sim.Unplug()
+		}
+		pulled <- there
+	}()
 }
 
 func (b *scriptBench) aliyun(ts *testscript.TestScript, _ []string) {
@@ -287,6 +306,12 @@ func (b *scriptBench) waitFor(ts *testscript.TestScript, args []string) {
 }
 
 func (b *scriptBench) until(ts *testscript.TestScript, what string, ok func() bool) {
+	if !soon(ok) {
+		ts.Fatalf("waited for %s", what)
+	}
+}
+
+func soon(ok func() bool) bool {
 	deadline := time.After(60 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -294,7 +319,8 @@ func (b *scriptBench) until(ts *testscript.TestScript, what string, ok func() bo
 		select {
 		case <-tick.C:
 		case <-deadline:
-			ts.Fatalf("waited for %s", what)
+			return false
 		}
 	}
+	return true
 }
