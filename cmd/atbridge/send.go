@@ -166,6 +166,13 @@ func modemError(err error) error {
 
 const maxData = 64 << 10
 
+func dataName(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return shown(name)
+}
+
 func readData(name string, stdin io.Reader) ([]byte, error) {
 	if name != "-" {
 		f, err := os.Open(name)
@@ -178,6 +185,9 @@ func readData(name string, stdin io.Reader) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(stdin, maxData+1))
 	if err != nil {
 		return nil, usagef("--data: %w", err)
+	}
+	if len(b) == 0 {
+		return nil, usagef("--data: %s is empty, and every prompt wants something: as many bytes as the command announces, or at least a Ctrl-Z (byte 1a)", dataName(name))
 	}
 	if len(b) > maxData {
 		return nil, usagef("--data: more than %d bytes; no module takes that in one command", maxData)
