@@ -62,7 +62,7 @@ func (m *Modem) Send(ctx context.Context, req SendRequest) ([]SendAnswer, error)
 			}
 			answers = append(answers, a)
 			if i == 0 && m.raw && errors.Is(err, atcmd.ErrTimeout) {
-				return fmt.Errorf("%w; %s", err, m.silence())
+				return fmt.Errorf("%w; %s", err, m.unanswered(ctx, c, len(cmd.Payload), req.Timeout))
 			}
 			if err != nil {
 				return err
@@ -83,10 +83,31 @@ func (m *Modem) Send(ctx context.Context, req SendRequest) ([]SendAnswer, error)
 		}
 		cancel()
 	}
-	if errors.Is(err, atcmd.ErrPrompt) {
+	switch {
+	case errors.Is(err, atcmd.ErrPrompt):
 		err = fmt.Errorf("%w: give it with --data. The modem still waits, and takes what is sent next for it", err)
+	case m.raw && errors.Is(err, atcmd.ErrResync):
+		err = fmt.Errorf("%w: it waits for the data of an earlier command; reset it, or wait until it gives up", err)
 	}
 	return answers, err
+}
+
+// inStepLimit bounds how long a modem is given to get back in step after the first command has got no answer.
+const inStepLimit = 10 * time.Second
+
+// unanswered says why the first command has probably got no answer. A program that was killed in the middle of its data has
+// left the modem waiting for the rest, and for that it takes whatever comes. Whether that is over is found out here, so that
+// the answer which ends it is not taken for that of the next command.
+func (m *Modem) unanswered(ctx context.Context, c atcmd.Commander, data int, patience time.Duration) string {
+	limited, cancel := context.WithTimeout(ctx, min(patience, inStepLimit))
+	defer cancel()
+	switch _, err := c.Do(limited, atcmd.Exec("")); {
+	case err == nil:
+		return "now it answers again: it was busy, or took this for the data of an earlier command; send it once more"
+	case data > 0 && m.Counters().BytesIn > 0:
+		return fmt.Sprintf("does it wait for more data? It was given %d bytes, and wants as many as the command announces, or Ctrl-Z at the end", data)
+	}
+	return m.silence()
 }
 
 // Typed is the command of a line that a person or a program has typed: its secrets are told by its name.

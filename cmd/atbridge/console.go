@@ -54,6 +54,9 @@ Lines are kept in $XDG_STATE_HOME/atbridge/history (or ~/.local/state/...), but 
 			if !okIn || !okOut || !isTerminal(in) || !isTerminal(out) {
 				return usagef("console needs a terminal; for scripts there is: atbridge send -")
 			}
+			if timeout < 0 {
+				return usagef("--timeout is not less than 0")
+			}
 			far, err := g.consoleLine(cmd, force)
 			if err != nil {
 				return err

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,8 +12,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/atbridge/atbridge/atcmd/tty"
+	"github.com/atbridge/atbridge/modems"
 	"github.com/atbridge/atbridge/modems/modemsim"
 )
 
@@ -234,5 +238,25 @@ func TestConsoleThroughTheDaemon(t *testing.T) {
 	eventually(t, "both messages to be delivered", 20*time.Second, func() bool {
 		st, err := r.status()
 		return err == nil && st.Counters.UpDelivered == 2
+	})
+}
+
+// A terminal that is slower than the modem misses lines, and says so where they are missing. The modem waits for no terminal.
+func TestConsoleSlowTerminal(t *testing.T) {
+	shown := new(syncBuffer)
+	c := &console{far: &farModem{}, plain: true, out: make(chan string, 1)}
+	c.term = term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{strings.NewReader(""), shown}, "")
+	for _, urc := range []string{"RING", "NO CARRIER", "+CREG: 1"} { // there is room for one
+		c.event(modems.Event{URC: []byte(urc)})
+	}
+	c.event(modems.Event{Missed: 7}) // and the daemon has told of more
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go c.print(ctx)
+	eventually(t, "the word that lines are missing", 10*time.Second, func() bool {
+		return strings.Contains(shown.String(), "RING  # somebody calls\r\n(9 lines are missing about here: they came faster than they are shown)")
 	})
 }

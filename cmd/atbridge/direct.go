@@ -32,7 +32,7 @@ func (d *directFlags) add(f *pflag.FlagSet) {
 // directLink is the way to the broker: the session of a daemon, or one of its own.
 type directLink interface {
 	publish(ctx context.Context, m modems.Message) error
-	// subscribe tells of messages until ctx ends (nil), or the session.
+	// subscribe tells of messages until ctx ends (nil), or the session (errSessionLost, where a new one may be had).
 	subscribe(ctx context.Context, filter string, qos byte, tell func(modems.Message)) error
 	close()
 }
@@ -143,6 +143,7 @@ func (l *ownLink) subscribe(ctx context.Context, filter string, qos byte, tell f
 	limited, cancel := context.WithTimeout(ctx, l.timeout)
 	err := l.s.Subscribe(limited, filter, qos)
 	cancel()
+	stood := err == nil
 	for err == nil {
 		var d modems.Delivery
 		if d, err = l.s.Receive(ctx); err == nil {
@@ -155,6 +156,9 @@ func (l *ownLink) subscribe(ctx context.Context, filter string, qos byte, tell f
 	}
 	if ended := l.s.Err(); ended != nil {
 		err = ended
+	}
+	if stood {
+		return fmt.Errorf("%w: %w", errSessionLost, err)
 	}
 	return err
 }

@@ -35,6 +35,9 @@ daemon holds the port, it is asked. A message is published under the first route
   atbridge doctor --port /dev/ttyUSB2 --bundle report.txt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if patience <= 0 {
+				return usagef("--patience must be more than 0")
+			}
 			p, err := g.patient(cmd)
 			if err != nil {
 				return err

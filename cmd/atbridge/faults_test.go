@@ -329,6 +329,27 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// A demo that misses something says what, and is no success; nor is one that was stopped while something was on its way.
+func TestDemoMisses(t *testing.T) {
+	sent := map[int]time.Time{1: {}, 2: {}}
+	for want, d := range map[string]*demo{
+		"1 of 2":                            {sentAt: sent, arrived: map[int]int{2: 1}, commands: 1, obeyed: 1},
+		"1 arrived that were never sent":    {sentAt: sent, arrived: map[int]int{1: 1, 2: 1}, unknown: 1, commands: 1, obeyed: 1},
+		"the command did not arrive":        {sentAt: sent, arrived: map[int]int{1: 1, 2: 1}, commands: 1},
+		"the bridge did not come online":    {sentAt: sent, arrived: map[int]int{1: 1, 2: 1}},
+		"not every message arrived: 2 of 2": {sentAt: sent},
+	} {
+		d.out = io.Discard
+		if err := d.summary(false); exitCode(err) != exitRefused || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	d := &demo{out: io.Discard, sentAt: sent, arrived: map[int]int{1: 1}}
+	if err := d.summary(true); exitCode(err) != exitRefused || !strings.Contains(err.Error(), "1 of 2 were on their way when it was stopped") {
+		t.Error(err)
+	}
+}
+
 // Whatever the module does to its session, what was accepted arrives, and nothing that was not sent.
 func TestNothingLost(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@ import (
 
 func newTestRoot() *cobra.Command {
 	root := newRootCmd(&globals{getenv: os.LookupEnv, stderr: os.Stderr})
-	root.InitDefaultHelpCmd()
+	strictHelp(root)
 	return root
 }
 

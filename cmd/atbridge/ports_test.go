@@ -114,3 +114,14 @@ func TestPortsHere(t *testing.T) {
 		t.Errorf("exit %d, %q, %q, %v", code, stdout, stderr, err)
 	}
 }
+
+// Where the kernel does not describe the machine there is no list, and no empty one either. It comes before the tests that
+// run side by side, and so changes what nobody else reads meanwhile.
+func TestPortsUnreadable(t *testing.T) {
+	before := thisMachine
+	defer func() { thisMachine = before }()
+	thisMachine.sys = filepath.Join(t.TempDir(), "none")
+	if code, stdout, stderr := call("ports"); code != exitPort || stdout != "" || !strings.HasPrefix(stderr, "atbridge: listing the serial ports: ") {
+		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
+	}
+}

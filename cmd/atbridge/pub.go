@@ -155,7 +155,7 @@ func (g *globals) pub(cmd *cobra.Command, d directFlags, next func() (modems.Mes
 func undelivered(err error) error {
 	var coded *exitError
 	switch {
-	case errors.As(err, &coded), modems.LoginRefused(err), errors.Is(err, cloud.ErrToken), errors.Is(err, modems.ErrUnsupported):
+	case errors.As(err, &coded), errors.As(err, new(configErrors)), modems.LoginRefused(err), errors.Is(err, cloud.ErrToken), errors.Is(err, modems.ErrUnsupported):
 		return err
 	}
 	return withCode(exitNotDelivered, err)

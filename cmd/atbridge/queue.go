@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -176,8 +177,9 @@ func (g *globals) withQueue(cmd *cobra.Command, do func(queue) error) error {
 
 func queueError(err error, otherwise int) error {
 	var coded *exitError
+	var file *fs.PathError
 	switch {
-	case errors.As(err, &coded):
+	case errors.As(err, &coded), errors.As(err, &file): // the second is what could not be printed
 		return err
 	case errors.Is(err, bridge.ErrNoMessage):
 		return withCode(exitUsage, err)

@@ -44,6 +44,12 @@ password of the MQTT session is in it. Look before you give a transcript away.`,
 				return withCode(exitPort, err)
 			}
 			defer port.Close()
+			pty, name, err := offerPTY(link)
+			if err != nil {
+				return err
+			}
+			defer pty.Close()
+			defer removeLink(link)
 			out, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if errors.Is(err, fs.ErrExist) {
 				return usagef("%s exists; name a new file", args[0])
@@ -52,12 +58,6 @@ password of the MQTT session is in it. Look before you give a transcript away.`,
 				return usagef("%w", err)
 			}
 			defer out.Close()
-			pty, name, err := offerPTY(link)
-			if err != nil {
-				return err
-			}
-			defer pty.Close()
-			defer removeLink(link)
 			source := fmt.Sprintf("source: recorded by %s, %s, %s at %d baud", versionLine(), time.Now().UTC().Format(time.RFC3339), c.Modem.Port, c.Modem.Baud)
 			rec := transcript.NewRecorder(out, source, "firmware: what ATI and AT+CGMR say below")
 			fmt.Fprintf(cmd.OutOrStdout(), "the modem is at %s, and %s is written; Ctrl-C ends it\n", name, args[0])

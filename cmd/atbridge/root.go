@@ -181,6 +181,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	strictHelp(root)
 	begun := false
 	markBegin(root, &begun)
 	cmd, err := root.ExecuteContextC(ctx)

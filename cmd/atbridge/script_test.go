@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ import (
 //
 //	exits CODE PROGRAM ARG...   it must end with this exit code
 //	modem NAME [FAULT...]       a simulated modem; $MODEM is its port. With the name none nothing is behind it
+//	unplug FILE                 pulls the modem's cable once there is FILE
 //	aliyun                      a platform, with the product a1pk, its secret pr0duct and the device lamp7 on its list; the next
 //	                            modem reaches it, and $CA is its authority
 //	hangup PATH                 a control socket that answers nobody
@@ -45,6 +47,7 @@ import (
 //	local TOPIC TEXT            publishes to the daemon's local broker, at $FREE
 //	queued N                    waits until so many messages are set aside in the daemon's queue
 //	waitfor FILE                waits until there is such a file
+//	cut TOPIC [refuse]          the broker hangs up on who subscribes to it, as soon as somebody does, and lets nobody in again
 //	publish TOPIC TEXT          the broker sends such a message to who subscribes, until somebody does
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -63,6 +66,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,
 			"modem":   onBench((*scriptBench).modem),
+			"unplug":  onBench((*scriptBench).unplug),
 			"aliyun":  onBench((*scriptBench).aliyun),
 			"hangup":  onBench((*scriptBench).hangUp),
 			"broker":  onBench((*scriptBench).startBroker),
@@ -72,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"local":   onBench((*scriptBench).local),
 			"queued":  onBench((*scriptBench).queued),
 			"waitfor": onBench((*scriptBench).waitFor),
+			"cut":     onBench((*scriptBench).cut),
 			"publish": onBench((*scriptBench).publish),
 		},
 	})
@@ -101,7 +106,7 @@ type scriptBench struct {
 	dir    string
 	sims   []*modemsim.Sim
 	server *mochi.Server
-	refuse bool
+	refuse atomic.Bool
 	run    *exec.Cmd // the daemon
 	reach  map[string]string
 
@@ -130,6 +135,23 @@ func (b *scriptBench) modem(ts *testscript.TestScript, args []string) {
 	ts.Check(err)
 	b.sims = append(b.sims, sim)
 	ts.Setenv("MODEM", sim.Path())
+}
+
+func (b *scriptBench) unplug(ts *testscript.TestScript, args []string) {
+	sim, file := b.sims[len(b.sims)-1], ts.MkAbs(args[0])
+	pulled := make(chan bool, 1)
+	ts.Defer(func() {
+		if !<-pulled {
+			ts.Fatalf("there is no %s", args[0])
+		}
+	})
+	go func() {
+		there := soon(func() bool { _, err := os.Stat(file); return err == nil })
+		if there {
+			sim.Unplug()
+		}
+		pulled <- there
+	}()
 }
 
 func (b *scriptBench) aliyun(ts *testscript.TestScript, _ []string) {
@@ -173,7 +195,9 @@ func (b *scriptBench) Provides(h byte) bool {
 	return bytes.IndexByte([]byte{mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublished}, h) >= 0
 }
 
-func (b *scriptBench) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return !b.refuse }
+func (b *scriptBench) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool {
+	return !b.refuse.Load()
+}
 
 func (b *scriptBench) OnACLCheck(*mochi.Client, string, bool) bool { return true }
 
@@ -184,7 +208,7 @@ func (b *scriptBench) OnPublished(_ *mochi.Client, p packets.Packet) {
 }
 
 func (b *scriptBench) startBroker(ts *testscript.TestScript, args []string) {
-	b.refuse = len(args) > 0
+	b.refuse.Store(len(args) > 0)
 	b.server = mochi.New(&mochi.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
 	l := listeners.NewTCP(listeners.Config{ID: "t", Address: "127.0.0.1:0"})
 	ts.Check(errors.Join(b.server.AddHook(b, nil), b.server.AddListener(l), b.server.Serve()))
@@ -221,7 +245,10 @@ queue: {dir: %s}
 
 func (b *scriptBench) daemon(ts *testscript.TestScript, args []string) {
 	if b.run != nil {
-		ts.Check(errors.Join(b.run.Process.Signal(syscall.SIGTERM), b.run.Wait()))
+		err := errors.Join(b.run.Process.Signal(syscall.SIGTERM), b.run.Wait())
+		if err != nil {
+			ts.Fatalf("the daemon: %v\n%s", err, b.run.Stderr)
+		}
 		b.run = nil
 	}
 	if len(args) > 0 {
@@ -233,11 +260,10 @@ func (b *scriptBench) daemon(ts *testscript.TestScript, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(self, "run", "--config", ts.Getenv("ATBRIDGE_CONFIG"), "--socket", socket)
 	cmd.Env = append(os.Environ(), beMain+"=1")
-	log := new(syncBuffer)
-	cmd.Stderr = log
+	cmd.Stderr = new(syncBuffer)
 	ts.Check(cmd.Start())
 	b.run = cmd
-	b.until(ts, "the daemon to be online: "+log.String(), func() bool {
+	online := soon(func() bool {
 		c, err := control.Dial(socket)
 		if err != nil {
 			return false
@@ -245,6 +271,9 @@ func (b *scriptBench) daemon(ts *testscript.TestScript, args []string) {
 		s, err := c.Status(context.Background())
 		return err == nil && s.State == bridge.Online
 	})
+	if !online {
+		ts.Fatalf("the daemon does not come online:\n%s", cmd.Stderr)
+	}
 }
 
 func (b *scriptBench) arrived(ts *testscript.TestScript, args []string) {
@@ -265,6 +294,18 @@ func (b *scriptBench) arrived(ts *testscript.TestScript, args []string) {
 func (b *scriptBench) publish(ts *testscript.TestScript, args []string) {
 	b.until(ts, "a subscriber of "+args[0], func() bool { return len(b.server.Topics.Subscribers(args[0]).Subscriptions) > 0 })
 	ts.Check(b.server.Publish(args[0], []byte(args[1]), false, 1))
+}
+
+func (b *scriptBench) cut(ts *testscript.TestScript, args []string) {
+	listen := func() int { return len(b.server.Topics.Subscribers(args[0]).Subscriptions) }
+	b.until(ts, "a subscriber of "+args[0], func() bool { return listen() > 0 })
+	b.refuse.Store(len(args) > 1)
+	for id := range b.server.Topics.Subscribers(args[0]).Subscriptions {
+		if c, ok := b.server.Clients.Get(id); ok {
+			c.Stop(errors.New("cut"))
+		}
+	}
+	b.until(ts, "the subscriber to be gone", func() bool { return listen() == 0 })
 }
 
 func (b *scriptBench) local(ts *testscript.TestScript, args []string) {
@@ -288,6 +329,12 @@ func (b *scriptBench) waitFor(ts *testscript.TestScript, args []string) {
 }
 
 func (b *scriptBench) until(ts *testscript.TestScript, what string, ok func() bool) {
+	if !soon(ok) {
+		ts.Fatalf("waited for %s", what)
+	}
+}
+
+func soon(ok func() bool) bool {
 	deadline := time.After(60 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -295,7 +342,8 @@ func (b *scriptBench) until(ts *testscript.TestScript, what string, ok func() bo
 		select {
 		case <-tick.C:
 		case <-deadline:
-			ts.Fatalf("waited for %s", what)
+			return false
 		}
 	}
+	return true
 }

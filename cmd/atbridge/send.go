@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -42,6 +43,12 @@ standard input; empty lines and those that begin with # are left out.`,
 			}
 			if req.Timeout <= 0 {
 				return usagef("--timeout must be more than 0")
+			}
+			if slices.Contains(args, "") {
+				return usagef("a command is empty; is a variable not set? To see whether the modem answers: atbridge send AT")
+			}
+			if slices.Contains(req.Wait, "") {
+				return usagef("--wait is empty; give the beginning of the line to wait for, such as +QMTOPEN:")
 			}
 			req.Commands = args
 			if len(args) == 1 && args[0] == "-" {
@@ -166,6 +173,13 @@ func modemError(err error) error {
 
 const maxData = 64 << 10
 
+func dataName(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return shown(name)
+}
+
 func readData(name string, stdin io.Reader) ([]byte, error) {
 	if name != "-" {
 		f, err := os.Open(name)
@@ -179,6 +193,9 @@ func readData(name string, stdin io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, usagef("--data: %w", err)
 	}
+	if len(b) == 0 {
+		return nil, usagef("--data: %s is empty, and every prompt wants something: as many bytes as the command announces, or at least a Ctrl-Z (byte 1a)", dataName(name))
+	}
 	if len(b) > maxData {
 		return nil, usagef("--data: more than %d bytes; no module takes that in one command", maxData)
 	}
@@ -188,8 +205,11 @@ func readData(name string, stdin io.Reader) ([]byte, error) {
 // readCommands takes a command from each line.
 func readCommands(stdin io.Reader) (commands []string, err error) {
 	b, err := io.ReadAll(io.LimitReader(stdin, maxData+1))
-	if err != nil || len(b) > maxData {
-		return nil, usagef("commands from standard input: more than %d bytes, or not to be read", maxData)
+	if err != nil {
+		return nil, usagef("commands from standard input: %w", err)
+	}
+	if len(b) > maxData {
+		return nil, usagef("commands from standard input: more than %d bytes", maxData)
 	}
 	for l := range strings.Lines(string(b)) {
 		if l = strings.TrimSpace(l); l != "" && l[0] != '#' {

@@ -43,6 +43,9 @@ Faults:
 				}
 				cfg.Map[from] = to
 			}
+			if cfg.RTT < 0 {
+				return usagef("--rtt %v: nothing arrives before it is sent", cfg.RTT)
+			}
 			if wire, _ := g.flagOrEnv("wire"); wire == "true" || wire == "1" {
 				cfg.Wire = wireTap(cmd.ErrOrStderr(), true)
 			}
