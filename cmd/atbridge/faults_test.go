@@ -66,7 +66,7 @@ func TestSend(t *testing.T) {
 		"open quote":    {"--port WELL AT+X=\"a", 2, "", "an unpaired quote"},
 		"no port":       {"AT", 2, "", "no serial port is named"},
 		"missing port":  {"--port /dev/ttyUSB99 AT", 4, "", "atbridge: /dev/ttyUSB99: does not exist; is the modem plugged in and powered?"},
-		"not a port":    {"--port /etc/hostname AT", 4, "", "atbridge: /etc/hostname: is not a serial port\n"},
+		"not a port":    {"--port /dev/null AT", 4, "", "atbridge: /dev/null: is not a serial port\n"},
 		"wrong rate":    {"--port SLOW --baud 9600 --timeout 1s AT", 3, "", "is the baud rate right?"},
 		"unknown USB":   {"--port usb:ffff:0001 AT", 4, "", "no serial port with usb:ffff:0001 is plugged in"},
 		"no data file":  {"--port WELL --data /no/such AT", 2, "", "--data: open /no/such: no such file or directory"},

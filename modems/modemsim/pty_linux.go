@@ -94,6 +94,14 @@ func (p *pty) hostSpeed() int {
 	return int(t.Ospeed)
 }
 
+// share undoes TIOCEXCL. The kernel does that when the last one closes the port; as we keep it open, a host that was killed
+// would keep everybody but root from opening it again.
+func (p *pty) share() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	unix.IoctlSetInt(p.slave, unix.TIOCNXCL, 0) // fails on one that is closed already, which needs it no more
+}
+
 // unplug closes both ends: whoever reads or writes is woken with an error.
 func (p *pty) unplug() {
 	p.master.Close()

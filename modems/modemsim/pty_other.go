@@ -18,6 +18,7 @@ type pty struct {
 func openPTY(int) (*pty, error) { return nil, errors.New("the simulator needs Linux") }
 
 func (p *pty) hostSpeed() int { return 0 }
+func (p *pty) share()         {}
 func (p *pty) unplug()        {}
 
 type sleeper struct{}

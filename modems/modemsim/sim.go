@@ -113,10 +113,25 @@ func Start(cfg Config) (*Sim, error) {
 	s.wg.Go(s.receive)
 	s.wg.Go(s.transmit)
 	s.wg.Go(func() { s.run(d) })
+	s.wg.Go(s.share)
 	if cfg.Wire != nil {
 		s.wg.Go(s.tap)
 	}
 	return s, nil
+}
+
+// share keeps the port open for the next host, whatever becomes of this one.
+func (s *Sim) share() {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.pty.Load().share()
+		case <-s.done:
+			return
+		}
+	}
 }
 
 // Path returns the device that the host opens, such as /dev/pts/7.

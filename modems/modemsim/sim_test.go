@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestStartRefuses(t *testing.T) {
@@ -165,5 +167,30 @@ func TestLists(t *testing.T) {
 		if strings.Contains(line, "\n") {
 			t.Errorf("%q is more than one line", line)
 		}
+	}
+}
+
+// A host that was killed leaves the port to the next one, which need not be root to open it: whatever it had set to keep
+// others away is gone, as it would be with the last one who closes a real port.
+func TestKilledHostLeavesPort(t *testing.T) {
+	t.Parallel()
+	h := start(t, Config{})
+	fd := int(h.f.Fd())
+	if err := unix.IoctlSetInt(fd, unix.TIOCEXCL, 0); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(patient)
+	for {
+		exclusive, err := unix.IoctlGetInt(fd, unix.TIOCGEXCL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if exclusive == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the port is still for one host alone")
+		}
+		runtime.Gosched()
 	}
 }
