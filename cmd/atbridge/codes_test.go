@@ -27,7 +27,7 @@ var codes = map[string]string{
 	"queue":       "0124",
 	"record":      "024",
 	"replay":      "012",
-	"run":         "02",
+	"run":         "012",
 	"send":        "01234",
 	"sim":         "02",
 	"status":      "0124",

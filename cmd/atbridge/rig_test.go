@@ -97,18 +97,28 @@ func mosquitto(t *testing.T) (addr, secure, ca string) {
 	file := filepath.Join(t.TempDir(), "mosquitto.conf")
 	write(t, file, "user root\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n"+listener(addr)+
 		listener(secure)+"certfile "+cert+"\nkeyfile "+key+"\n", 0o644)
+	said := new(syncBuffer)
 	cmd := exec.Command(binary, "-c", file)
+	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	eventually(t, "mosquitto to listen", 10*time.Second, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("mosquitto's log:\n%s", said.String())
 		}
-		return err == nil
 	})
+	for _, addr := range []string{addr, secure} { // it may fail at the second
+		eventually(t, "mosquitto to listen on "+addr, 10*time.Second, func() bool {
+			c, err := net.Dial("tcp", addr)
+			if err == nil {
+				c.Close()
+			}
+			return err == nil
+		})
+	}
 	return addr, secure, ca
 }
 
