@@ -39,7 +39,7 @@ func TestPacing(t *testing.T) {
 				h.expect(text)
 				took, ideal := time.Since(begin), span(n, baud)
 				off, own := float64(took)/float64(ideal)-1, h.sim.Stats().PacingError
-				return off > -0.02 && off < 0.2 && own > -0.02 && own < 0.2, // too fast is a fault, too slow may be the machine
+				return off > -0.02 && off < 1 && own > -0.02 && own < 1, // too fast is a fault, too slow may be the machine
 					fmt.Sprintf("%d bytes took %v, ideal %v: %+.2f %%; the simulator itself says %+.2f %%", n, took, ideal, off*100, own*100)
 			})
 		})
@@ -60,6 +60,9 @@ func TestNativeBound(t *testing.T) {
 		seen := ""
 		begin := time.Now()
 		for i := range n {
+			for i-strings.Count(seen, "+QMTPUBEX: ") >= 5 { // the module's window: on a busy machine it fills
+				seen += h.until("\r\n")
+			}
 			h.send(command(100 + i))
 			seen += h.until("\r\n> ")
 			h.send(payload)
@@ -70,7 +73,8 @@ func TestNativeBound(t *testing.T) {
 			seen += h.until("\r\n")
 		}
 		share, stats := float64(bound)/float64(took), h.sim.Stats()
-		return (share > 0.6 || raceEnabled) && stats.Turnaround < 20*time.Millisecond, // BenchmarkNative in modemtest has the figure
+		// A round trip for each publish would be 0.2 of the bound; BenchmarkNative in modemtest has the figure.
+		return (share > 0.3 || raceEnabled) && stats.Turnaround < 20*time.Millisecond,
 			fmt.Sprintf("%.1f %% of the bound, %d in flight, turnaround %v", share*100, stats.InFlightPeak, stats.Turnaround)
 	})
 }
