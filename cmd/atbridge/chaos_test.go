@@ -142,17 +142,20 @@ func (c *chaos) strike(f calamity) {
 	c.waitFor(calm, func() bool { return false }) // but for a daemon that ends
 }
 
-// settle stops making messages, and waits until the daemon says that it has delivered all, and a moment longer.
+// settle stops making messages, and waits until the daemon says that it has delivered all, and a moment longer. It waits
+// for as long as the backlog shrinks: an Air724UG takes three messages a second, and each fault has added to it.
 func (c *chaos) settle(finish func(time.Duration) bool) {
 	c.t.Helper()
 	if !finish(time.Minute) {
 		c.t.Error("a publisher does not get its acknowledgements")
 	}
-	empty := func() bool {
-		s, err := c.status()
-		return err == nil && s.Queue.Messages == 0
-	}
-	c.waitFor(mended, empty)
+	left, shrunk := -1, time.Now()
+	c.waitFor(time.Hour, func() bool {
+		if s, err := c.status(); err == nil && s.Queue.Messages != left {
+			left, shrunk = s.Queue.Messages, time.Now()
+		}
+		return left == 0 || time.Since(shrunk) > mended
+	})
 	c.waitFor(3*time.Second, func() bool { return len(c.up.lost(c.up.acked))+len(c.down.lost(c.down.taken)) == 0 })
 }
 
