@@ -59,6 +59,7 @@ type NetworkStatus struct {
 	Roaming    bool   `json:"roaming"`
 	Operator   string `json:"operator"`
 	RSSI       int    `json:"rssi_dbm"` // 0: not known
+	Signal     string `json:"signal"`   // the same in words
 	Address    string `json:"address"`
 }
 
@@ -135,7 +136,7 @@ func (b *Bridge) Status() Status {
 	if b.modem != nil {
 		id, n := b.modem.Identity(), b.modem.Network()
 		s.Modem = ModemStatus{b.cfg.Modem.Port, b.modem.Driver(), id.Manufacturer, id.Model, id.Revision, id.IMEI, id.ICCID}
-		s.Network = NetworkStatus{n.Registered, n.Roaming, n.Operator, n.RSSI, n.Address}
+		s.Network = NetworkStatus{n.Registered, n.Roaming, n.Operator, n.RSSI, modems.SignalWords(n.RSSI), n.Address}
 		s.Line = b.line.add(b.modem.Counters())
 	}
 	if q.Broken != nil && s.Reason == "" {

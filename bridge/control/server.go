@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,29 +21,36 @@ const maxRequest = 1 << 20
 
 // Server serves one Bridge.
 type Server struct {
-	bridge  *bridge.Bridge
-	servers []*http.Server
-	socket  string
+	bridge *bridge.Bridge
+	doors  []door
+	lost   func()
 
 	dangerous bool
 }
 
-// Listen opens the socket, and the address unless it is empty. dangerous: commands that run code on the module are allowed. A socket that a dead daemon has left is replaced; one
-// that a living daemon serves is an error.
-func Listen(b *bridge.Bridge, socket, address string, dangerous bool) (*Server, error) {
-	s := &Server{bridge: b, socket: socket, dangerous: dangerous}
+// door is one listener that is served.
+type door struct {
+	server *http.Server
+	ended  chan error // why it is not served any more, unless Close ended it
+}
+
+// Listen opens the socket, and the address unless it is empty. dangerous: commands that run code on the module are
+// allowed. A socket that a dead daemon has left is replaced; one that a living daemon serves is an error. lost is called
+// when serving has failed; Close says why.
+func Listen(b *bridge.Bridge, socket, address string, dangerous bool, lost func()) (*Server, error) {
+	s := &Server{bridge: b, dangerous: dangerous, lost: lost}
 	l, err := listenUnix(socket)
 	if err != nil {
 		return nil, err
 	}
-	s.serve(l, true)
+	s.serve(l, s.private())
 	if address != "" {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
-			s.Close()
-			return nil, fmt.Errorf("the status page cannot listen: %w; change status.listen", err)
+			err = fmt.Errorf("the status page cannot listen: %w; change status.listen", err)
+			return nil, errors.Join(err, s.Close())
 		}
-		s.serve(l, false)
+		s.serve(l, guard(address, s.public()))
 	}
 	return s, nil
 }
@@ -99,31 +107,56 @@ func shareWithGroup(socket string) error {
 	return nil
 }
 
-func (s *Server) serve(l net.Listener, private bool) {
+// monitoring is what both doors show. GET includes HEAD; another method is answered by 405.
+func (s *Server) monitoring() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /api/status", s.status)
 	mux.HandleFunc("GET /metrics", s.metrics)
-	if private {
-		mux.HandleFunc("POST /api/send", s.send)
-		mux.HandleFunc("GET /api/queue", s.queue)
-		mux.HandleFunc("GET /api/queue/{id}", s.message)
-		mux.HandleFunc("DELETE /api/queue/{id}", s.drop)
-		mux.HandleFunc("GET /api/info", s.info)
-		mux.HandleFunc("GET /api/watch", s.watch)
-		mux.HandleFunc("POST /api/pub", s.pub)
-		mux.HandleFunc("GET /api/sub", s.sub)
-	}
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second}
-	s.servers = append(s.servers, srv)
-	go srv.Serve(l) // it returns when Close is called
+	return mux
 }
 
-// Close ends all requests and removes the socket.
+// public is for the address: it changes nothing.
+func (s *Server) public() http.Handler {
+	mux := s.monitoring()
+	mux.HandleFunc("GET /{$}", s.page)
+	return mux
+}
+
+// private is for the socket.
+func (s *Server) private() http.Handler {
+	mux := s.monitoring()
+	mux.HandleFunc("POST /api/send", s.send)
+	mux.HandleFunc("GET /api/queue", s.queue)
+	mux.HandleFunc("GET /api/queue/{id}", s.message)
+	mux.HandleFunc("DELETE /api/queue/{id}", s.drop)
+	mux.HandleFunc("GET /api/info", s.info)
+	mux.HandleFunc("GET /api/watch", s.watch)
+	mux.HandleFunc("POST /api/pub", s.pub)
+	mux.HandleFunc("GET /api/sub", s.sub)
+	return mux
+}
+
+func (s *Server) serve(l net.Listener, h http.Handler) {
+	d := door{
+		server: &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second},
+		ended:  make(chan error, 1),
+	}
+	s.doors = append(s.doors, d)
+	go func() {
+		defer close(d.ended)
+		if err := d.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			d.ended <- fmt.Errorf("%s is not served any more: %w", l.Addr(), err)
+			s.lost()
+		}
+	}()
+}
+
+// Close ends all requests and removes the socket. Its error says why serving has failed before, if it has.
 func (s *Server) Close() error {
 	var err error
-	for _, srv := range s.servers {
-		err = errors.Join(err, srv.Close())
+	for _, d := range s.doors {
+		err = errors.Join(err, d.server.Close(), <-d.ended)
 	}
 	return err
 }
@@ -133,7 +166,7 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	if st.State != bridge.Online {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	fmt.Fprintln(w, st.State, st.Reason)
+	fmt.Fprintln(w, strings.TrimSpace(string(st.State)+" "+st.Reason))
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) { reply(w, s.bridge.Status()) }

@@ -72,13 +72,14 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 	if err != nil {
 		return startError(err)
 	}
-	door, err := control.Listen(b, c.Status.Socket, c.Status.Listen, c.Modem != nil && c.Modem.AllowDangerous)
+	ctx, end := context.WithCancel(ctx) // a daemon that nobody can ask any more is better started again
+	defer end()
+	door, err := control.Listen(b, c.Status.Socket, c.Status.Listen, c.Modem != nil && c.Modem.AllowDangerous, end)
 	if err != nil {
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
 		return startError(errors.Join(err, b.Run(ended)))
 	}
-	defer door.Close()
 	log.Info("started", "version", versionLine(), "local", b.LocalAddr(), "queue", c.Queue.Dir)
 	if inHouse { // no port is waited for
 		manager.started()
@@ -103,7 +104,7 @@ func (g *globals) runDaemon(ctx context.Context, c *Config, log *slog.Logger) er
 		manager.stopping()
 	})
 	defer stop()
-	return b.Run(ctx)
+	return errors.Join(b.Run(ctx), door.Close())
 }
 
 // startError gives what is wrong at the start its exit code. After exitUsage systemd does not try again, because a person has to
