@@ -1,9 +1,12 @@
 // Package control is the daemon's own door: HTTP over a Unix socket for the atbridge command, and, where the
-// configuration names an address, over TCP for monitoring.
+// configuration names an address, over TCP for people and monitoring.
 //
+//	GET  /             the page for people, on the address alone
 //	GET  /healthz      200 while a session with the broker stands, 503 with the reason while not
 //	GET  /api/status   bridge.Status as JSON
 //	GET  /metrics      Prometheus text
+//
+// On the address they are for whoever calls this machine by a name that no stranger can own: see guard.
 //
 // And only through the socket, for who may open it may use the modem and read the messages:
 //

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/atbridge/atbridge/bridge"
 	"github.com/atbridge/atbridge/modems"
@@ -201,7 +202,11 @@ func TestServingFails(t *testing.T) {
 	}
 	s.serve(l, s.public())
 	l.Close() // from under it
-	<-lost
+	select {
+	case <-lost:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody is told")
+	}
 	if err, want := s.Close(), fmt.Sprintf("%s is not served any more", l.Addr()); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), want) || len(lost) > 0 {
 		t.Errorf("%v, %d more lost", err, len(lost))
 	}
