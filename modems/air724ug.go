@@ -33,8 +33,9 @@ func init() {
 		HasMQTT: atcmd.Exec("+MQTTSTATU"),
 		MQTT:    luatMQTT{payload: 2384, window: 1}, // MPUB since V838; PUBACK bears no packet identifier
 
-		Disruptive: []string{"+REBOOT", "+RESET", "+MIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT",
-			"+CIPSTART", "+CIPCLOSE", "+CIPSHUT", "+CIPSEND", "+CIPMUX", "+CIPMODE", "+CSTT", "+CIICR"},
+		Disruptive: []string{"+REBOOT", "+RESET", "+RSTSET", "+CPOWD", "+MCONFIG", "+MIPSTART", "+SSLMIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT",
+			"+MPUB", "+MPUBEX", "+MSUB", "+MUNSUB", "+MQTTMODE", "+MQTTMSGSET", "+SSLCFG", "+CIPSSL", "+FSCREATE", "+FSWRITE", "+SAPBR",
+			"+CIPSTART", "+CIPCLOSE", "+CIPSHUT", "+CIPSEND", "+CIPQSEND", "+CIPRXGET", "+CIPMUX", "+CIPMODE", "+CSTT", "+CIICR"},
 		Commands:  luatCommands,
 		Results:   luatResults,
 		Secretive: []Secretive{{"+CSTT", 1, true}, {"+MCONFIG", 1, true}},

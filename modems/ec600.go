@@ -36,8 +36,8 @@ func init() {
 
 		AliyunLogin: true, // MQTT 3.2.1, "aliauth"
 
-		Disruptive: []string{"+QIACT", "+QIDEACT", "+QICSGP", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC", "+QIOPEN", "+QICLOSE", "+QISEND", "+QISWTMD", "+QICFG",
-			"+QMTSUB", "+QMTUNS", "+QMTPUB", "+QMTPUBEX", "+QICFG", "+QISDE", "+QPRTPARA", "+QSCLK", "+QCFG"},
+		Disruptive: []string{"+QIACT", "+QIDEACT", "+QICSGP", "+QPOWD", "+QRST", "+QURCCFG", "+QMTCFG", "+QMTOPEN", "+QMTCLOSE", "+QMTCONN", "+QMTDISC", "+QIOPEN", "+QICLOSE", "+QISEND", "+QIRD", "+QISWTMD", "+QICFG",
+			"+QMTSUB", "+QMTUNS", "+QMTPUB", "+QMTPUBEX", "+QSSLCFG", "+QFDEL", "+QISDE", "+QPRTPARA", "+QSCLK", "+QCFG"},
 		Commands:  quectelCommands,
 		Results:   quectelResults,
 		Secretive: []Secretive{{"+QICSGP", 1, true}, {"+QMTCONN", 1, false}, {"+QMTCFG", 1, true}},

@@ -196,10 +196,10 @@ func typedSecrets(line string) (secrets []string) {
 	return secrets
 }
 
-// Commands that would pull the line from under a running session: call, reset, power, rate, profile, echo, multiplexing
-// and the network. Each driver adds its own.
+// Commands that would pull the line from under a running session: call, reset, power, sleep (a module that sleeps hears no
+// command), rate, profile, echo, multiplexing, the clock and the network. Each driver adds its own.
 var disruptive = []string{"D", "A0", "O", "Z", "&F", "&W", "E1", "V0", "Q1", "S3", "S4", "S5", "+CFUN", "+IPR", "+ICF", "+IFC", "+CMUX", "+CGATT",
-	"+CGACT", "+CGDCONT", "+CGAUTH", "+COPS", "+CMEE", "+CEREG", "+CGREG", "+CREG", "+CPIN", "+CPWD", "+CLCK"}
+	"+CGACT", "+CGDCONT", "+CGAUTH", "+COPS", "+CMEE", "+CEREG", "+CGREG", "+CREG", "+CPIN", "+CPWD", "+CLCK", "+CCLK", "+CSCLK", "+CPSMS", "+CEDRXS"}
 
 // disturbs reports whether name is such a command, of 27.007 or of any driver.
 func disturbs(name string) bool {
