@@ -17,7 +17,7 @@ import (
 var harmless = map[string]string{
 	"only tells": "+CSQ +CGMI +CGMM +CGMR +CGSN +ICCID +QCCID +LCCID +MCCID +ECICCID +LGMR +CGPADDR +CIFSR +QIGETERROR +QFLST " +
 		"+MQTTSTATU +MQTTSTATE",
-	"a URC or a result, or how some begin, no command": "+CGEV +PDP +MATREADY +MQTT +LMQTT +LMQTTURC +LMQTTUNSUB +LMQTTUNSUNSUB +LMQTTUNSUBUNSUB +MQTTURC +QIURC +QMTSTAT +QMTPING",
+	"a URC or a result, or how some begin, no command":                                                     "+CGEV +PDP +MATREADY +MQTT +LMQTT +LMQTTURC +LMQTTUNSUB +LMQTTUNSUNSUB +LMQTTUNSUBUNSUB +MQTTURC +QIURC +QMTSTAT +QMTPING",
 	"writes a new file only; the driver compares its own by size, and the checksum of what it has written": "+QFUPL",
 }
 
@@ -33,7 +33,7 @@ func TestDisruptiveCommands(t *testing.T) {
 	used := commandNames(t)
 	for name := range used {
 		for _, form := range []string{"", "=1"} {
-			err := Permit("AT"+name+form, false, false)
+			err := permit("AT"+name+form, true, false, false)
 			switch {
 			case err != nil && !errors.Is(err, ErrForbidden):
 				t.Errorf("AT%s%s: %v", name, form, err)
@@ -64,7 +64,7 @@ func TestDisruptiveCommands(t *testing.T) {
 // A module that sleeps does not hear the next command.
 func TestSleepIsDisruptive(t *testing.T) {
 	for _, line := range []string{"AT+CSCLK=1", "AT+QSCLK=1", "AT+CPSMS=1", "AT+CEDRXS=1"} {
-		if err := Permit(line, false, false); !errors.Is(err, ErrForbidden) {
+		if err := permit(line, true, false, false); !errors.Is(err, ErrForbidden) {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestSleepIsDisruptive(t *testing.T) {
 var commandName = regexp.MustCompile(`^(\+[A-Z]{2}[A-Z0-9]*)(=.*)?$`)
 
 // What is said of commands, and sends none: the lists of a Driver, of the general commands, and of the console.
-var lists = []string{"Disruptive", "Secretive", "URCs", "disruptive", "dangerous", "secretive", "typedPrompts"}
+var lists = []string{"Disruptive", "Secretive", "URCs", "disruptive", "dangerous", "secretive", "typedPrompts", "prompts"}
 
 // commandNames are the names of commands in this package's string literals, and where the last of each stands.
 func commandNames(t *testing.T) map[string]string {

@@ -143,6 +143,12 @@ func typedPrompt(line string) string {
 	return typedPrompts[strings.TrimSpace(name)]
 }
 
+// prompts reports whether the command name asks for data, whatever its arguments: those above, SMS (27.005 3.5), and
+// AirM2M's files. Those that ask and are disruptive nobody sends without insisting.
+func prompts(name string) bool {
+	return typedPrompts[name] != "" || slices.Contains([]string{"+CMGS", "+CMGW", "+CMGC", "+FSWRITE"}, name)
+}
+
 // Secretive is a command whose arguments in quotes hold a PIN or a password. The first Plain ones do not: APN, client
 // id, the name of a setting. Tells: an answer may hold one, too.
 type Secretive struct {
@@ -213,9 +219,19 @@ var dangerous = []string{"+QLINUXCMD", "+QFOTADL", "+QADBKEY", "+QDOWNLOAD", "+Q
 // ErrForbidden: the daemon does not run this command for anybody, or only with force.
 var ErrForbidden = errors.New("the daemon does not run this command")
 
-// Permit decides whether a running daemon may send line for somebody. Reading and testing is always allowed, but for
+// Permit decides whether a running daemon may send req for somebody. Reading and testing is always allowed, but for
 // a test that holds the channel for minutes (AT+COPS=?).
-func Permit(line string, force, dangerousAllowed bool) error {
+func Permit(req SendRequest, dangerousAllowed bool) error {
+	for i, line := range req.Commands {
+		data := len(req.Data) > 0 && i == len(req.Commands)-1
+		if err := permit(line, data, req.Force, dangerousAllowed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func permit(line string, data, force, dangerousAllowed bool) error {
 	for _, c := range commands(unspaced(typed(line).Line)) {
 		name, form := c, ""
 		if i := strings.IndexAny(c, "=?"); i >= 0 {
@@ -227,6 +243,8 @@ func Permit(line string, force, dangerousAllowed bool) error {
 		case force || form == "?":
 		case name == "+COPS" && form == "=?":
 			return fmt.Errorf("%w without --force: AT+COPS=? holds the modem for minutes", ErrForbidden)
+		case form != "=?" && !data && prompts(name):
+			return fmt.Errorf("%w without --force: AT%s asks for data, and the session would wait with the modem: give it with --data", ErrForbidden, name)
 		case form != "=?" && disturbs(name):
 			return fmt.Errorf("%w without --force: AT%s would disturb the running session", ErrForbidden, name)
 		}

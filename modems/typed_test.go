@@ -3,6 +3,7 @@ package modems
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -32,13 +33,41 @@ func TestTypedSecrets(t *testing.T) {
 // What each driver says of its commands holds before any modem is known, and reading is always allowed.
 func TestPermitKnowsTheDialects(t *testing.T) {
 	for _, line := range []string{`AT+CFUN=0`, `AT+QMTDISC=0`, `AT+LMQTTDISC=0`, `AT+MQTTDISC=0`, `AT+MIPCLOSE`} {
-		if err := Permit(line, false, false); !errors.Is(err, ErrForbidden) {
+		if err := permit(line, false, false, false); !errors.Is(err, ErrForbidden) {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
 	for _, line := range []string{`AT+QMTCONN?`, `AT+LMQTTCONN?`, `AT+CSQ`, `AT+QCCID`} {
-		if err := Permit(line, false, false); err != nil {
+		if err := permit(line, false, false, false); err != nil {
 			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// A command that asks for data, and gets none, would hold the modem until the modem gives up. It is not sent.
+func TestPermitWantsData(t *testing.T) {
+	for _, line := range []string{`AT+QFUPL="y",100`, `at + cmgs = "1"`, `AT+CMGW`, `AT+CSQ;+CMGC=1,2`, `AT+QFWRITE=1,10`, `AT+FSWRITE="ca.crt",0,9,30`, `AT+QHTTPURL=9,9`, `AT+HTTPDATA=9,999`} {
+		for name, tc := range map[string]struct {
+			req  SendRequest
+			want bool
+		}{
+			"no data":               {SendRequest{Commands: []string{"AT", line}}, false},
+			"the data is another's": {SendRequest{Commands: []string{line, "AT"}, Data: []byte("x")}, false},
+			"forced":                {SendRequest{Commands: []string{line}, Force: true}, true},
+		} {
+			err := Permit(tc.req, false)
+			if passes := err == nil; passes != tc.want || !passes && !strings.Contains(err.Error(), "--data") {
+				t.Errorf("%s, %s: %v", line, name, err)
+			}
+		}
+	}
+	for _, req := range []SendRequest{
+		{Commands: []string{`AT+CMGS="1"`}, Data: []byte("hello\x1a")},
+		{Commands: []string{`AT+QFUPL="y",1`}, Data: []byte("x")},
+		{Commands: []string{`AT+CMGS=?`}}, {Commands: []string{`AT+QFUPL=?`}},
+	} {
+		if err := Permit(req, false); err != nil {
+			t.Errorf("%s: %v", req.Commands, err)
 		}
 	}
 }

@@ -196,11 +196,9 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	for _, line := range req.Commands {
-		if err := modems.Permit(line, req.Force, s.dangerous); err != nil {
-			reply(w, SendReply{Failure: &Failure{err.Error(), modems.Forbidden}})
-			return
-		}
+	if err := modems.Permit(req, s.dangerous); err != nil {
+		reply(w, SendReply{Failure: &Failure{err.Error(), modems.Forbidden}})
+		return
 	}
 	answers, err := s.bridge.Send(r.Context(), req)
 	reply(w, SendReply{Answers: answers, Failure: failure(err)})

@@ -137,6 +137,7 @@ func TestSendThroughTheDaemon(t *testing.T) {
 		"AT&FE1":          "AT&F would disturb the running session",
 		"AT+COPS=?":       "holds the modem for minutes",
 		"AT+QLINUXCMD=ls": "runs code on the module",
+		`AT+CMGS="1"`:     "AT+CMGS asks for data, and the session would wait with the modem: give it with --data",
 	} {
 		if code, _, stderr := shell(t, "--config", r.file, "send", line); code != 2 || !strings.Contains(stderr, want) {
 			t.Errorf("%s: exit %d, %q", line, code, stderr)
