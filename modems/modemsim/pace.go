@@ -153,9 +153,7 @@ func (s *Sim) put(data []byte) {
 	if s.count.deaf.Load() {
 		wait = time.Millisecond
 	}
-	to := s.pty.Load().master
-	to.SetWriteDeadline(time.Now().Add(wait))
-	n, err := to.Write(data)
+	n, err := s.pty.Load().write(data, wait)
 	s.count.toHost.Add(int64(n))
 	s.count.overruns.Add(int64(len(data) - n))
 	s.count.deaf.Store(err != nil)

@@ -1,6 +1,7 @@
 package modemsim
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -100,6 +101,30 @@ func (p *pty) share() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	unix.IoctlSetInt(p.slave, unix.TIOCNXCL, 0) // fails on one that is closed already, which needs it no more
+}
+
+// write waits for room for data, so long at most. A deadline that passes before the write has had its turn, because the
+// machine is busy, says nothing of the line: what there is room for then goes out still.
+func (p *pty) write(data []byte, wait time.Duration) (n int, err error) {
+	p.master.SetWriteDeadline(time.Now().Add(wait))
+	n, err = p.master.Write(data)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	raw, errRaw := p.master.SyscallConn()
+	if errRaw != nil {
+		return n, err
+	}
+	p.master.SetWriteDeadline(time.Time{})
+	raw.Write(func(fd uintptr) bool { // it is not blocking; who closes it meanwhile takes no more
+		m, _ := unix.Write(int(fd), data[n:])
+		n += max(m, 0)
+		return true
+	})
+	if n == len(data) {
+		err = nil
+	}
+	return n, err
 }
 
 // unplug closes both ends: whoever reads or writes is woken with an error.

@@ -21,6 +21,8 @@ func (p *pty) hostSpeed() int { return 0 }
 func (p *pty) share()         {}
 func (p *pty) unplug()        {}
 
+func (p *pty) write([]byte, time.Duration) (int, error) { return 0, errors.ErrUnsupported }
+
 type sleeper struct{}
 
 func newSleeper() *sleeper         { return &sleeper{} }
