@@ -31,7 +31,7 @@ func init() {
 		ICCID:   luatICCID,
 		Socket:  luatSockets{},
 		HasMQTT: atcmd.Exec("+MQTTSTATU"),
-		MQTT:    luatMQTT{payload: 2384, window: 1}, // MPUB since V838; PUBACK bears no packet identifier
+		MQTT:    luatMQTT{payload: 4100, text: 2384, window: 1}, // MPUBEX; MPUB since V838; PUBACK bears no packet identifier
 
 		Disruptive: []string{"+REBOOT", "+RESET", "+RSTSET", "+CPOWD", "+MCONFIG", "+MIPSTART", "+SSLMIPSTART", "+MIPCLOSE", "+MCONNECT", "+MDISCONNECT",
 			"+MPUB", "+MPUBEX", "+MSUB", "+MUNSUB", "+MQTTMODE", "+MQTTMSGSET", "+SSLCFG", "+CIPSSL", "+FSCREATE", "+FSWRITE", "+SAPBR",

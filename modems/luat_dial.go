@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +14,8 @@ import (
 
 // luatMQTT drives the module's one MQTT connection.
 type luatMQTT struct {
-	payload int // bytes of one publish
+	payload int // bytes of one AT+MPUBEX, where the firmware does not say how many it takes
+	text    int // bytes between the quotes of AT+MPUB
 	window  int
 }
 
@@ -50,7 +52,11 @@ func (q luatMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Sessi
 	if err := luatCleanUp(ctx, m); err != nil {
 		return nil, err
 	}
-	extended, err := luatConfigure(ctx, m, cfg)
+	err := luatConfigure(ctx, m, cfg)
+	counted := 0
+	if err == nil {
+		counted, err = q.counted(ctx, m)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("configuring MQTT: %w", err)
 	}
@@ -59,7 +65,7 @@ func (q luatMQTT) DialMQTT(ctx context.Context, m *Modem, cfg MQTTConfig) (Sessi
 			return nil, fmt.Errorf("configuring TLS: %w", err)
 		}
 	}
-	s := newLuatSession(m, q, extended, cfg.Window)
+	s := newLuatSession(m, q, counted, cfg.Window)
 	if err := luatOpen(ctx, m, cfg); err != nil {
 		s.abandon(err)
 		return nil, err
@@ -81,9 +87,8 @@ func luatCleanUp(ctx context.Context, m *Modem) error {
 	return nil
 }
 
-// luatConfigure writes what is lost with every connection. It reports whether the firmware has AT+MPUBEX, which came
-// with V907 in August 2020.
-func luatConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (extended bool, err error) {
+// luatConfigure writes what is lost with every connection.
+func luatConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) error {
 	args := []any{cfg.ClientID, cfg.Username, cfg.Password}
 	if w := cfg.Will; w != nil {
 		args = append(args, min(w.QoS, 2), w.Retain, w.Topic, string(w.Payload))
@@ -93,13 +98,28 @@ func luatConfigure(ctx context.Context, m *Modem, cfg MQTTConfig) (extended bool
 		atcmd.Set("+MCONFIG", args...).WithSecret(cfg.Password),
 	} {
 		if _, err := m.Do(ctx, c); err != nil {
-			return false, err
+			return err
 		}
 	}
-	if err := m.try(ctx, atcmd.Set("+MQTTMODE", 0)); err != nil { // text, not hex
-		return false, err
+	return m.try(ctx, atcmd.Set("+MQTTMODE", 0)) // text, not hex
+}
+
+// `+MPUBEX:<topic>,(0-2),(0-1),<len>` is what the manual shows; where the range of the length stands there, it counts.
+var mpubexRange = regexp.MustCompile(`, ?\(?1-([0-9]{1,6})\)?$`)
+
+// counted is how many bytes AT+MPUBEX takes; 0: the firmware does not have it, for it came with V907 in August 2020.
+func (q luatMQTT) counted(ctx context.Context, m *Modem) (int, error) {
+	r, err := m.Do(ctx, atcmd.Test("+MPUBEX"))
+	switch {
+	case atcmd.Refused(err):
+		return 0, nil
+	case err != nil:
+		return 0, err
 	}
-	return m.accepts(ctx, atcmd.Test("+MPUBEX"))
+	if told := mpubexRange.FindStringSubmatch(r.Text()); told != nil {
+		return strconv.Atoi(told[1])
+	}
+	return q.payload, nil
 }
 
 // luatOpen opens the connection. ALREADY CONNECT stands for one that cleaning up has left: it is closed once more.

@@ -19,14 +19,16 @@ type luatSession struct {
 	extended bool // AT+MPUBEX is there
 }
 
-func newLuatSession(m *Modem, q luatMQTT, extended bool, window int) *luatSession {
-	s := &luatSession{q: q, extended: extended}
-	command := "AT+MPUBEX"
-	if !extended {
-		command = "AT+MPUB"
+// newLuatSession listens before the connection is there. counted is how many bytes AT+MPUBEX takes; 0: there is none.
+func newLuatSession(m *Modem, q luatMQTT, counted, window int) *luatSession {
+	s := &luatSession{q: q, extended: counted > 0}
+	limits, command := q.Limits(), "AT+MPUBEX"
+	limits.Payload = counted
+	if !s.extended {
+		limits.Payload, command = q.text, "AT+MPUB"
 	}
 	s.begin(m, nativeSpec{
-		limits:      q.Limits(),
+		limits:      limits,
 		command:     command,
 		result:      luatResult,
 		send:        s.send,
@@ -99,8 +101,8 @@ func (s *luatSession) sendText(ctx context.Context, msg Message) error {
 	if !ok {
 		text = hex.EncodeToString(msg.Payload)
 	}
-	if len(text) > s.q.payload {
-		return fmt.Errorf("%w: %d bytes of payload are %d in AT+MPUB, which takes %d", ErrMessage, len(msg.Payload), len(text), s.q.payload)
+	if len(text) > s.q.text {
+		return fmt.Errorf("%w: %d bytes of payload are %d in AT+MPUB, which takes %d", ErrMessage, len(msg.Payload), len(text), s.q.text)
 	}
 	publish := atcmd.Set("+MPUB", msg.Topic, msg.QoS, msg.Retain, text).WithTimeout(qmtPublishTimeout)
 	if ok {

@@ -76,7 +76,7 @@ func TestTooLargeForNative(t *testing.T) {
 	}
 	s, err := r.status()
 	if err != nil || s.Path != "tcp" || s.State != bridge.Online || s.Counters.PathSwitches != 1 || s.Queue.Poisoned != 0 ||
-		!strings.Contains(s.Reason, "16000 bytes of payload; AT+MPUBEX takes 2384") {
+		!strings.Contains(s.Reason, "16000 bytes of payload; AT+MPUBEX takes 4100") {
 		t.Errorf("%v: %s", err, asJSON(s))
 	}
 	r.stop()

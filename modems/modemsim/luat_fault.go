@@ -6,6 +6,7 @@ import "time"
 type luatFaults struct {
 	luatOS     bool
 	noMPUBEX   bool
+	mpubexMax  int
 	banner     string
 	lateURC    time.Duration
 	noCRLF     bool
@@ -34,6 +35,7 @@ func init() {
 var luatFaultTable = []fault{
 	{"luatos", "", "runs LuatOS-Air, which answers AT and has neither MQTT nor TCP commands", flag(func(f *faults) *bool { return &f.luatOS })},
 	{"no-mpubex", "", "a firmware before V907: there is no AT+MPUBEX", flag(func(f *faults) *bool { return &f.noMPUBEX })},
+	{"mpubex-max", "N", "AT+MPUBEX takes N bytes, and AT+MPUBEX=? says so; else it takes 4100 and does not say it", number(1, maxMPUBEX, func(f *faults) *int { return &f.mpubexMax })},
 	{"banner", "twice|rom|uart", "at boot: RDY twice; ^boot.rom garbage before it; or UART Boot Completed and SMS READY around it", oneOf(func(f *faults) *string { return &f.banner }, "twice", "rom", "uart")},
 	{"late-urc", "DUR", "CONNECT OK, CONNACK OK, SUBACK, PUBACK and their like are late", duration(func(f *faults) *time.Duration { return &f.lateURC })},
 	{"no-crlf", "", "the CR LF after CONNECT OK is missing", flag(func(f *faults) *bool { return &f.noCRLF })},

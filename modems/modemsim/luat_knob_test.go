@@ -49,6 +49,15 @@ var airKnobTests = map[string]func(t *testing.T){
 		h.ask("AT+MPUBEX=?", isError)
 		h.ask(`AT+MPUB="t",1,0,"x"`, isOK+urc("PUBACK"))
 	},
+	"mpubex-max": func(t *testing.T) {
+		h, b := air(t, "mpubex-max=5")
+		h.ask("AT+MPUBEX=?", urc("+MPUBEX:<topic>,(0-2),(0-1),(1-5)")+isOK)
+		h.ask(`AT+MPUBEX="t",0,0,6`, isError)
+		h.airOffer(0, "t", "12345")
+		h.expect(isOK)
+		b.next(t)
+		h.ask(`AT+MPUB="t",0,0,"123456"`, isOK) // has its own limit
+	},
 	"banner": func(t *testing.T) {
 		rest := strings.TrimPrefix(airBanner, urc("RDY"))
 		for value, begins := range map[string]string{

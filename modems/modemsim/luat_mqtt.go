@@ -68,7 +68,7 @@ func (m *luatMQTT) commands() map[string]command {
 		"+MSUB":        {set: m.msub, list: func() reply { m.info("+MSUB:<topic>,(0-2)"); return okay }},
 		"+MUNSUB":      {set: m.munsub, test: "<topic>"},
 		"+MPUB":        {set: m.mpub, list: func() reply { m.info("+MPUB:<topic>,(0-2),(0-1),<message>"); return okay }},
-		"+MPUBEX":      {set: m.mpubex, list: func() reply { m.info("+MPUBEX:<topic>,(0-2),(0-1),<len>"); return okay }},
+		"+MPUBEX":      {set: m.mpubex, list: m.mpubexTest},
 		"+MQTTMSGSET":  m.msgset(),
 		"+MQTTMSGGET":  {exec: m.msgget, read: m.msgstate, test: noText},
 	}

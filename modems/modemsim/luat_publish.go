@@ -2,6 +2,7 @@ package modemsim
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 
 const (
 	maxTopic  = 256
-	maxMPUB   = 2384 // of what is typed between the quotes (changelog, V838)
-	maxMPUBEX = 4100
+	maxMPUB   = 2384            // of what is typed between the quotes (changelog, V838)
+	maxMPUBEX = 4100            // manual of the Cat.1 modules
 	textGap   = 5 * time.Second // of silence ends an AT+MPUBEX that told no length
 )
 
@@ -116,6 +117,23 @@ func (m *luatMQTT) least() int {
 	return 1
 }
 
+// most is the longest payload of AT+MPUBEX.
+func (m *luatMQTT) most() int {
+	if m.f.mpubexMax > 0 {
+		return m.f.mpubexMax
+	}
+	return maxMPUBEX
+}
+
+func (m *luatMQTT) mpubexTest() reply {
+	length := "<len>"
+	if m.f.mpubexMax > 0 {
+		length = fmt.Sprintf("(1-%d)", m.f.mpubexMax)
+	}
+	m.info("+MPUBEX:<topic>,(0-2),(0-1),%s", length)
+	return okay
+}
+
 // mpub has its message in the command line, quoted, with escapes or, after AT+MQTTMODE=1, in hex.
 func (m *luatMQTT) mpub(a *args) reply {
 	p, message := m.head(a), a.text(m.least(), maxMPUB)
@@ -141,7 +159,7 @@ func (m *luatMQTT) mpubex(a *args) reply {
 	p := m.head(a)
 	ask := &phase{want: -1, echo: m.profile.echo || m.f.viewMode, quiet: textGap}
 	if a.more() {
-		ask.want, ask.quiet = a.num(m.least(), maxMPUBEX), 0
+		ask.want, ask.quiet = a.num(m.least(), m.most()), 0
 	}
 	if !a.end() {
 		return failed
@@ -152,7 +170,7 @@ func (m *luatMQTT) mpubex(a *args) reply {
 	l := m.link
 	ask.done = func(data []byte) reply {
 		switch {
-		case len(data) < m.least() || len(data) > maxMPUBEX:
+		case len(data) < m.least() || len(data) > m.most():
 			return failed
 		case m.link != l || m.status != mqttOnline:
 			return opFailed // the link was lost during the data phase
