@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -267,7 +266,7 @@ func (k *checker) readable(key, name string) {
 	if name == "" || strings.Contains(name, "{") {
 		return
 	}
-	f, err := os.Open(k.c.beside(name))
+	f, err := openInput(k.c.beside(name))
 	if err != nil {
 		k.wrong(key, "cannot be read: %v", err)
 		return

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -53,7 +52,7 @@ func (g *globals) readConfig(n need) (name string, data []byte, err error) {
 	if !given {
 		name = defaultConfigFile
 	}
-	f, err := os.Open(name)
+	f, err := openInput(name)
 	switch {
 	case err != nil && !given && n&needFile == 0:
 		// None there, or one that only the daemon may read: flags and defaults must do.

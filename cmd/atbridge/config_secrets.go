@@ -52,7 +52,7 @@ func (c *Config) warn(format string, args ...any) {
 
 // readSecret reads one line. Its errors name the file, never what is in it.
 func readSecret(name string) (Secret, error) {
-	f, err := os.Open(name)
+	f, err := openInput(name)
 	if err != nil {
 		return "", fmt.Errorf("cannot be read: %w", err)
 	}

@@ -95,7 +95,7 @@ func (c *console) run(ctx context.Context) error {
 			case line == ":quit":
 				return nil
 			case line[0] == ':':
-				c.order(line)
+				c.order(ctx, line)
 			default:
 				running = true
 				data := c.data
@@ -245,7 +245,7 @@ func (c *console) learn(command, answer string) {
 }
 
 // order obeys a line that begins with a colon.
-func (c *console) order(line string) {
+func (c *console) order(ctx context.Context, line string) {
 	name, rest, _ := strings.Cut(line, " ")
 	rest = strings.TrimSpace(rest)
 	var err error
@@ -261,7 +261,7 @@ func (c *console) order(line string) {
 		c.printf("the wire is %s\n", map[bool]string{true: "shown: -> to the modem, <- from it", false: "no longer shown"}[on])
 		return
 	case name == ":data" && rest != "":
-		c.data, err = readData(rest, strings.NewReader(""))
+		c.data, err = readData(ctx, rest, strings.NewReader(""))
 	case name == ":text" && rest != "":
 		var text string
 		text, err = strconv.Unquote(`"` + strings.ReplaceAll(rest, `"`, `\"`) + `"`)

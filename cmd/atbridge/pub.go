@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -54,7 +53,7 @@ sent it (QoS 0), and 5 if it is not delivered. TOPIC is the topic at the broker;
 			if err := bridge.CheckTopic(m.Topic); err != nil {
 				return usagef("%s: %w", shown(m.Topic), err)
 			}
-			next, err := messages(m, text, file, lines, cmd.InOrStdin())
+			next, err := messages(cmd.Context(), m, text, file, lines, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
@@ -73,9 +72,9 @@ sent it (QoS 0), and 5 if it is not delivered. TOPIC is the topic at the broker;
 }
 
 // messages returns what is to be published, one after the other; io.EOF is the end.
-func messages(m modems.Message, text, file string, lines bool, stdin io.Reader) (func() (modems.Message, error), error) {
+func messages(ctx context.Context, m modems.Message, text, file string, lines bool, stdin io.Reader) (func() (modems.Message, error), error) {
 	if lines {
-		scan := bufio.NewScanner(stdin)
+		scan := bufio.NewScanner(interruptible{ctx, stdin})
 		scan.Buffer(nil, maxLine)
 		return func() (modems.Message, error) {
 			if !scan.Scan() {
@@ -91,7 +90,7 @@ func messages(m modems.Message, text, file string, lines bool, stdin io.Reader) 
 	m.Payload = []byte(text)
 	if file != "" {
 		var err error
-		if m.Payload, err = readPayload(file, stdin); err != nil {
+		if m.Payload, err = readPayload(ctx, file, stdin); err != nil {
 			return nil, err
 		}
 	}
@@ -105,16 +104,8 @@ func messages(m modems.Message, text, file string, lines bool, stdin io.Reader) 
 	}, nil
 }
 
-func readPayload(file string, stdin io.Reader) ([]byte, error) {
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, usagef("-f: %w", err)
-		}
-		defer f.Close()
-		stdin = f
-	}
-	b, err := io.ReadAll(io.LimitReader(stdin, maxLine+1))
+func readPayload(ctx context.Context, file string, stdin io.Reader) ([]byte, error) {
+	b, err := readInput(ctx, file, stdin, maxLine)
 	if err != nil {
 		return nil, usagef("-f: %w", err)
 	}

@@ -25,7 +25,7 @@ code 1 when the host sends something else, or more, or when it is stopped before
   atbridge send --port /tmp/modem ATI 'AT+CPIN?'`,
 		Args: takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			script, err := transcript.Load(args[0])
+			script, err := readTranscript(cmd.Context(), args[0])
 			if err != nil {
 				return usagef("%w", err)
 			}
@@ -54,6 +54,19 @@ code 1 when the host sends something else, or more, or when it is stopped before
 	cmd.Flags().StringVar(&link, "link", "", "make `PATH` a symbolic link to the pseudo-terminal")
 	cmd.Flags().BoolVar(&timed, "timed", false, "keep the recorded pauses")
 	return cmd
+}
+
+func readTranscript(ctx context.Context, name string) (*transcript.Transcript, error) {
+	f, err := openInput(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	script, err := transcript.Parse(interruptible{ctx, f})
+	if err != nil {
+		return nil, fmt.Errorf("%s:%w", name, err)
+	}
+	return script, nil
 }
 
 // replay plays script, and then stays, silent, until ctx ends.

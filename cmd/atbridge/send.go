@@ -1,11 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,13 +56,13 @@ standard input; empty lines and those that begin with # are left out.`,
 					return usagef("both the commands and the data from standard input; give one of them as a file or as arguments")
 				}
 				var err error
-				if req.Commands, err = readCommands(cmd.InOrStdin()); err != nil {
+				if req.Commands, err = readCommands(cmd.Context(), cmd.InOrStdin()); err != nil {
 					return err
 				}
 			}
 			if data != "" {
 				var err error
-				if req.Data, err = readData(data, cmd.InOrStdin()); err != nil {
+				if req.Data, err = readData(cmd.Context(), data, cmd.InOrStdin()); err != nil {
 					return err
 				}
 			}
@@ -180,16 +180,8 @@ func dataName(name string) string {
 	return shown(name)
 }
 
-func readData(name string, stdin io.Reader) ([]byte, error) {
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, usagef("--data: %w", err)
-		}
-		defer f.Close()
-		stdin = f
-	}
-	b, err := io.ReadAll(io.LimitReader(stdin, maxData+1))
+func readData(ctx context.Context, name string, stdin io.Reader) ([]byte, error) {
+	b, err := readInput(ctx, name, stdin, maxData)
 	if err != nil {
 		return nil, usagef("--data: %w", err)
 	}
@@ -203,8 +195,8 @@ func readData(name string, stdin io.Reader) ([]byte, error) {
 }
 
 // readCommands takes a command from each line.
-func readCommands(stdin io.Reader) (commands []string, err error) {
-	b, err := io.ReadAll(io.LimitReader(stdin, maxData+1))
+func readCommands(ctx context.Context, stdin io.Reader) (commands []string, err error) {
+	b, err := readInput(ctx, "-", stdin, maxData)
 	if err != nil {
 		return nil, usagef("commands from standard input: %w", err)
 	}
