@@ -21,11 +21,20 @@ type Params struct {
 	Password string // a secret
 
 	Expires time.Time // when another Password is to be had, because this one ends; zero: never
+	Clocked bool      // the platform compares the time that they are computed for with its own
+}
+
+// CheckClock is ErrClock if now, which p was computed for, cannot be the time, and p depends on it.
+func (p Params) CheckClock(now time.Time) error {
+	if p.Clocked && !Plausible(now) {
+		return ErrClock
+	}
+	return nil
 }
 
 // Platform is one device on one platform.
 type Platform interface {
-	// Params computes the login as of now. Its error is ErrClock, or a sentence that names the configuration's key.
+	// Params computes the login as of now, whatever time that is. Its error is a sentence that names the configuration's key.
 	Params(now time.Time) (Params, error)
 	Rules() Rules
 }

@@ -138,8 +138,21 @@ func TestOneNETParams(t *testing.T) {
 	if err != nil || !strings.Contains(p.Password, "&et=1800086400&") || !p.Expires.Equal(now.Add(24*time.Hour)) || p.Host != "mqttstls.heclouds.com" || p.Port != 8883 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if _, err := o.Params(time.Unix(86400, 0)); !errors.Is(err, ErrClock) {
-		t.Errorf("signed in 1970: %v", err)
+	checkClocked(t, o)
+}
+
+// checkClocked: what p signs is of a time, which may be any; whether it is the time is known.
+func checkClocked(t *testing.T, p Platform) {
+	t.Helper()
+	for at, want := range map[int64]error{86400: ErrClock, 1500000000: ErrClock, 1800000000: nil} {
+		now := time.Unix(at, 0)
+		params, err := p.Params(now)
+		if err != nil || params.Password == "" {
+			t.Errorf("as of %v: %+v, %v", now, params, err)
+		}
+		if err := params.CheckClock(now); !errors.Is(err, want) {
+			t.Errorf("at %v: %v", now, err)
+		}
 	}
 }
 
@@ -163,9 +176,7 @@ func TestTencentParams(t *testing.T) {
 	if err != nil || len(part) != 4 || len(part[2]) != 5 || part[3] != "1800086400" {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if _, err := x.Params(time.Unix(0, 0)); !errors.Is(err, ErrClock) {
-		t.Errorf("signed in 1970: %v", err)
-	}
+	checkClocked(t, x)
 }
 
 func TestHuaweiParams(t *testing.T) {

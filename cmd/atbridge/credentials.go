@@ -30,13 +30,16 @@ nothing; where a name holds {imei} or {iccid}, the daemon or else the modem is a
 			if err != nil {
 				return err
 			}
-			now := time.Now()
+			now := g.now()
 			if cmd.Flags().Changed("at") {
 				now = time.Unix(at, 0)
 			}
 			p, err := g.credentials(cmd, c, id, now)
 			if err != nil {
 				return err
+			}
+			if err := p.CheckClock(now); err != nil && !cmd.Flags().Changed("at") {
+				return usagef("%w; or give --at UNIX_SECONDS", err)
 			}
 			if e := c.Cloud.Easemob; p.Password == "" && e != nil {
 				from := cloud.EasemobTokens{API: e.APIURL, AppID: e.AppID}.URL()

@@ -2,10 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/atbridge/atbridge/bridge/cloud"
 	"github.com/atbridge/atbridge/modems/modemsim"
 )
 
@@ -64,11 +68,14 @@ func TestCredentials(t *testing.T) {
 // What cannot be computed is a sentence.
 func TestNoCredentials(t *testing.T) {
 	onenet := "cloud: {onenet: {product_id: p, device_name: d, key: aHVudGVyMg==}}"
-	code, _, _, stderr := credentialsOf(t, onenet, "--at", "86400")
-	if want := "atbridge: the time is not known yet, and the platform's token needs it"; code != exitUsage || !strings.HasPrefix(stderr, want) {
-		t.Errorf("exit %d, %s", code, stderr)
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	write(t, file, "path: {mode: host}\n"+onenet+"\n", 0o600)
+	root := newRootCmd(&globals{getenv: env(), now: func() time.Time { return time.Unix(86400, 0) }, stderr: io.Discard})
+	root.SetArgs([]string{"credentials", "--config", file})
+	if err := root.Execute(); exitCode(err) != exitUsage || !errors.Is(err, cloud.ErrClock) || !strings.HasSuffix(err.Error(), "; or give --at UNIX_SECONDS") {
+		t.Errorf("signed in 1970: %v", err)
 	}
-	code, _, _, stderr = credentialsOf(t, "queue: {dir: /no/such}\ncloud: {aliyun: {product_key: pk, device_name: dn, product_secret: s, register: unregistered}}")
+	code, _, _, stderr := credentialsOf(t, "queue: {dir: /no/such}\ncloud: {aliyun: {product_key: pk, device_name: dn, product_secret: s, register: unregistered}}")
 	if want := "atbridge: device dn is not registered yet; run atbridge provision\n"; code != exitUsage || stderr != want {
 		t.Errorf("exit %d, %s", code, stderr)
 	}

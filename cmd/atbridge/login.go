@@ -227,7 +227,11 @@ func (l *login) brokers(c *Config, id modems.Identity) (bridge.Target, error) {
 			check = "cloud.password, and cloud.easemob.username and device_id"
 		}
 	}
-	params, err := p.Params(l.clock())
+	now := l.clock()
+	params, err := p.Params(now)
+	if err == nil {
+		err = params.CheckClock(now)
+	}
 	if err != nil {
 		return t, err
 	}
@@ -235,7 +239,7 @@ func (l *login) brokers(c *Config, id modems.Identity) (bridge.Target, error) {
 		return t, usagef("%w", err)
 	}
 	if !params.Expires.IsZero() {
-		t.Until = l.now().Add(part(params.Expires.Sub(l.clock())))
+		t.Until = l.now().Add(part(params.Expires.Sub(now)))
 	}
 	m, err := c.session(params, vals)
 	if err != nil {

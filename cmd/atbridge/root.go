@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -44,6 +45,7 @@ var subcommands = []func(*globals) *cobra.Command{
 type globals struct {
 	flags  *pflag.FlagSet
 	getenv func(name string) (string, bool)
+	now    func() time.Time
 	stderr io.Writer
 	level  slog.LevelVar // of every logger; SIGHUP changes it
 }
@@ -174,7 +176,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	context.AfterFunc(ctx, stop)
 	defer stop()
 
-	g := &globals{getenv: os.LookupEnv, stderr: stderr}
+	g := &globals{getenv: os.LookupEnv, now: time.Now, stderr: stderr}
 	root := newRootCmd(g)
 	root.SuggestionsMinimumDistance = 2
 	root.SetArgs(args)
