@@ -28,6 +28,9 @@ const (
 	demoPatience = 15 * time.Second // to come online, and for the last messages to arrive
 )
 
+// withSockets is what stands in on path tcp for a module whose firmware has no sockets.
+var withSockets = map[string]string{"nt35e": "nt35e-q"}
+
 func newDemoCmd(g *globals) *cobra.Command {
 	var model, path string
 	var length time.Duration
@@ -51,7 +54,7 @@ exit code 0 only if nothing is missing.`,
 				return usagef("--for must be 1s at least")
 			}
 			d := &demo{out: cmd.OutOrStdout(), quiet: quiet, start: time.Now(), sentAt: map[int]time.Time{}, arrived: map[int]int{}}
-			if f, ok := d.out.(*os.File); ok && isTerminal(f) && os.Getenv("NO_COLOR") == "" {
+			if f, ok := d.out.(*os.File); ok && isTerminal(f) && !g.plain() {
 				d.colour = true
 			}
 			if err := d.run(cmd.Context(), model, path, length, g.logger(&Config{Log: Log{Level: "warn"}})); err != nil {
@@ -97,12 +100,16 @@ func (d *demo) run(ctx context.Context, model, path string, length time.Duration
 		return err
 	}
 	defer cloud.Close()
+	named := model
+	if q := withSockets[model]; q != "" && path == "tcp" {
+		model, named = q, fmt.Sprintf("%s (%s has no sockets; this is the same module with the firmware that has)", q, model)
+	}
 	sim, err := modemsim.Start(modemsim.Config{Model: model, Baud: demoBaud, RTT: demoRTT})
 	if err != nil {
 		return err
 	}
 	defer sim.Close()
-	d.say("demo", "a simulated %s on %s, %d baud, %v round trip; the cloud is a broker on %s", model, sim.Path(), demoBaud, demoRTT, cloud.Addr())
+	d.say("demo", "a simulated %s on %s, %d baud, %v round trip; the cloud is a broker on %s", named, sim.Path(), demoBaud, demoRTT, cloud.Addr())
 
 	b, err := bridge.New(d.config(cloud.Addr(), sim.Path(), path, dir, log))
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,12 @@ import (
 )
 
 var demoColours = map[string]string{"sensor": "33", "cloud": "36", "local": "35", "bridge": "32", "->": "2", "<-": "2"}
+
+var errLost = errors.New("not every message arrived")
+
+func lost(format string, args ...any) error {
+	return withCode(exitRefused, fmt.Errorf("%w: "+format, append([]any{errLost}, args...)...))
+}
 
 // say prints one line: when, who, what.
 func (d *demo) say(who, format string, args ...any) {
@@ -44,7 +51,10 @@ func (d *demo) summary(interrupted bool) error {
 		slices.Sort(d.delays)
 		median = d.delays[len(d.delays)/2]
 	}
-	fmt.Fprintf(d.out, "\nup:   %d sent, %d delivered, %d lost, %d duplicates, median delay %v\n", sent, delivered, missing, duplicates, median.Round(100*time.Microsecond))
+	if !d.quiet {
+		fmt.Fprintln(d.out)
+	}
+	fmt.Fprintf(d.out, "up:   %d sent, %d delivered, %d lost, %d duplicates, median delay %v\n", sent, delivered, missing, duplicates, median.Round(100*time.Microsecond))
 	fmt.Fprintf(d.out, "down: %d sent, %d delivered\n", d.commands, d.obeyed)
 	switch {
 	case missing > 0 && interrupted:

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -232,10 +231,4 @@ func standFor(id modems.Identity) map[string]string {
 		}
 	}
 	return vals
-}
-
-var errLost = errors.New("not every message arrived")
-
-func lost(format string, args ...any) error {
-	return withCode(exitRefused, fmt.Errorf("%w: "+format, append([]any{errLost}, args...)...))
 }
