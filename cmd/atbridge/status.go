@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -30,8 +31,11 @@ func newStatusCmd(g *globals) *cobra.Command {
 				return err
 			}
 			client, err := control.Dial(c.Status.Socket)
+			if errors.Is(err, control.ErrNoDaemon) {
+				err = fmt.Errorf("%w; start one with: atbridge run --config FILE", err)
+			}
 			if err != nil {
-				return withCode(exitPort, fmt.Errorf("%w; start one with: atbridge run --config FILE", err))
+				return withCode(exitPort, err)
 			}
 			for {
 				s, err := client.Status(cmd.Context())
@@ -72,7 +76,9 @@ func printStatus(w io.Writer, s bridge.Status, asJSON, again bool) error {
 	}
 	row("state", "%s since %s", s.State, s.Since.Local().Format("15:04:05"))
 	row("why", "%s", s.Reason)
-	row("broker", "%s (path %s, client id %s)", s.Cloud.Broker, s.Path, s.Cloud.ClientID)
+	if s.Cloud.Broker != "" { // a session has been tried
+		row("broker", "%s (path %s, client id %s)", s.Cloud.Broker, s.Path, s.Cloud.ClientID)
+	}
 	if s.Modem.Port != "" {
 		row("modem", "%s %s on %s (driver %s)", s.Modem.Manufacturer, s.Modem.Model, s.Modem.Port, s.Modem.Driver)
 		row("network", "%s", describe(s.Network))
