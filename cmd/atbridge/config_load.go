@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -141,7 +139,7 @@ func (d *decoder) document(data []byte, c *Config) {
 		d.fail(place{name: d.file}, "", "the file is empty; %s", minimal)
 		return
 	case err != nil:
-		d.syntax(err)
+		d.syntax(data, err)
 		return
 	}
 	d.unread = root.Content[0].Kind != yaml.MappingNode
@@ -151,26 +149,10 @@ func (d *decoder) document(data []byte, c *Config) {
 	switch err := reader.Decode(&second); {
 	case errors.Is(err, io.EOF):
 	case err != nil:
-		d.syntax(err)
+		d.syntax(data, err)
 	default:
 		d.fail(d.at(&second), "", "a second document begins here; a file holds one configuration, without ---")
 	}
-}
-
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
-
-// syntax says what yaml could not read. An alias is not quoted, because it may be a password that begins with *.
-func (d *decoder) syntax(err error) {
-	d.unread = true
-	at, text := place{name: d.file}, err.Error()
-	if m := yamlError.FindStringSubmatch(text); m != nil {
-		at.line, _ = strconv.Atoi(m[1]) // no line is line 0
-		text = m[2]
-	}
-	if strings.HasPrefix(text, "unknown anchor") {
-		text = "a value begins with *"
-	}
-	d.fail(at, "", "not YAML: %s; mind the indentation (spaces, no tabs) and put special characters into quotes", text)
 }
 
 // override sets the key that a flag or a variable gives. --port makes a modem section where there is none.

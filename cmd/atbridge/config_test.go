@@ -44,7 +44,7 @@ func TestBadConfig(t *testing.T) {
 		{"word", "hello", "c.yaml:1: is one value, wants keys such as modem, cloud, path, local, routes, queue, status, log"},
 		{"list", "- a", "c.yaml:1: is a list, wants keys such as modem, cloud, path, local, routes, queue, status, log"},
 		{"tab", "modem:\n\tport: x", "c.yaml:2: not YAML: found character that cannot start any token; mind the indentation (spaces, no tabs) and put special characters into quotes"},
-		{"password like an alias", sound + "local: {username: u, password: *hunter2}", "c.yaml: not YAML: a value begins with *; mind the indentation (spaces, no tabs) and put special characters into quotes"},
+		{"password like an alias", sound + "local: {username: u, password: *hunter2}", "c.yaml:3: not YAML: a value begins with *; mind the indentation (spaces, no tabs) and put special characters into quotes"},
 		{"anchor", sound + "local: {username: &a u, password: b}", "c.yaml:3: local.username: anchors and aliases (& and *) are not supported; write the value out, in quotes if it begins so"},
 		{"tag", sound + "log: {level: !hunter2 info}", "c.yaml:3: log.level: tags (!) are not supported; put a value that begins with ! into quotes"},
 		{"second document", sound + "---\nlog: {level: debug}", "c.yaml:3: a second document begins here; a file holds one configuration, without ---"},
