@@ -34,7 +34,8 @@
 // reason. A message that is older than max_age is dropped as well; its age is what has passed, whatever the clock shows.
 //
 // A message that the broker ends the session for, since it is too large or its topic is forbidden, would block all behind it.
-// suspect.go finds it, by sending it alone, and sets it aside as poisoned.
+// suspect.go finds it, by sending it alone, and sets it aside as poisoned. A topic with a control character, for which any broker
+// may end the session (MQTT 3.1.1, section 1.5.3), is set aside unsent.
 //
 // # Down: from the cloud to local clients
 //

@@ -145,12 +145,12 @@ func (l *Local) hold(ctx context.Context, pk packets.Packet) {
 	}
 }
 
-// checkTopic says what is wrong with a topic to publish to.
+// checkTopic says what is wrong with a topic to publish to at the embedded broker, which takes control characters.
 func checkTopic(topic string) error {
 	if strings.ContainsAny(topic, "+#") { // [MQTT-3.3.2-2]
 		return errors.New("a topic to publish to has no + or #")
 	}
-	return checkFilter(topic)
+	return checkGrammar(topic)
 }
 
 // outgoing is pk as a subscriber gets it.

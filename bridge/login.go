@@ -45,12 +45,17 @@ func (b *Bridge) prepare(ctx context.Context) error {
 	return b.cfg.Prepare(ctx, OutsideOf(m))
 }
 
-// outgoing changes a message that is about to be sent.
+// outgoing changes a message that is about to be sent, and refuses what no path may carry.
 func (b *Bridge) outgoing(id uint64, m *modems.Message) error {
-	if b.cfg.Outgoing == nil {
-		return nil
+	if b.cfg.Outgoing != nil {
+		if err := b.cfg.Outgoing(id, m); err != nil {
+			return err
+		}
 	}
-	return b.cfg.Outgoing(id, m)
+	if err := CheckTopic(m.Topic); err != nil {
+		return fmt.Errorf("%w: %w", modems.ErrMessage, err)
+	}
+	return nil
 }
 
 // incoming changes a message that has come from the cloud under the topic from.

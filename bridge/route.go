@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/atbridge/atbridge/bridge/mqtt"
 )
 
 // Route maps the topics of one side to topics of the other. What + and # stand for in From is carried over, by
@@ -46,8 +48,16 @@ func (r Route) Validate() error {
 	return fmt.Errorf("route from %q: priority must be normal or high, not %q", r.From, r.Priority)
 }
 
-// checkFilter is the grammar of topic filters: MQTT 3.1.1, section 4.7.
+// checkFilter says what is wrong with a filter, or a topic, that is sent to a broker.
 func checkFilter(filter string) error {
+	if err := checkGrammar(filter); err != nil {
+		return err
+	}
+	return mqtt.CheckText(filter)
+}
+
+// checkGrammar is that of topic filters: MQTT 3.1.1, section 4.7.
+func checkGrammar(filter string) error {
 	switch {
 	case filter == "": // [MQTT-4.7.3-1]
 		return errors.New("a topic needs at least one character")

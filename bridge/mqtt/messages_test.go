@@ -164,7 +164,7 @@ func TestPayloadIsCopied(t *testing.T) {
 func TestImpossibleMessages(t *testing.T) {
 	play(t, func(t *testing.T, p *peer) {
 		s := p.open(modems.MQTTConfig{})
-		for _, topic := range []string{"", strings.Repeat("t", 65536), "a/+", "#", "a\x00b", "\xff"} {
+		for _, topic := range []string{"", strings.Repeat("t", 65536), "a/+", "#", "a\x00b", "\xff", "a\nb", "\x1f", "\x7f", "\u009f", "\ufdd0", "\U0010ffff"} {
 			if _, err := s.Publish(t.Context(), modems.Message{Topic: topic}); !errors.Is(err, modems.ErrMessage) {
 				t.Errorf("topic %.10q: %v", topic, err)
 			}

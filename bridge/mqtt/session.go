@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -210,6 +211,20 @@ func checkString(s string) error {
 		return fmt.Errorf("%w: the topic has %d bytes, at most %d are possible", modems.ErrMessage, len(s), maxString)
 	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
 		return fmt.Errorf("%w: the topic is not UTF-8 text", modems.ErrMessage)
+	}
+	if err := CheckText(s); err != nil {
+		return fmt.Errorf("%w: %w", modems.ErrMessage, err)
+	}
+	return nil
+}
+
+// CheckText refuses the characters for which a receiver may end the connection: control characters, and those that are none
+// (MQTT 3.1.1, section 1.5.3). mosquitto does.
+func CheckText(s string) error {
+	for _, r := range s {
+		if r <= 0x1f || 0x7f <= r && r <= 0x9f || unicode.Is(unicode.Noncharacter_Code_Point, r) {
+			return fmt.Errorf("the topic holds U+%04X, for which a broker may end the session", r)
+		}
 	}
 	return nil
 }
