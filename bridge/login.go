@@ -42,8 +42,16 @@ func (b *Bridge) prepare(ctx context.Context) error {
 	b.mu.Lock()
 	m := b.modem
 	b.mu.Unlock()
-	return b.cfg.Prepare(ctx, OutsideOf(m))
+	if err := b.cfg.Prepare(ctx, OutsideOf(m)); err != nil {
+		return loginError{err}
+	}
+	return nil
 }
+
+// loginError: what a login needs could not be got. No path was tried.
+type loginError struct{ error }
+
+func (e loginError) Unwrap() error { return e.error }
 
 // outgoing changes a message that is about to be sent, and refuses what no path may carry.
 func (b *Bridge) outgoing(id uint64, m *modems.Message) error {

@@ -39,7 +39,7 @@ func CheckLoops(up, down Routes, one bool) error {
 func (b *Bridge) target(id modems.Identity) (Target, error) {
 	t, err := b.cfg.Target(id)
 	if err != nil {
-		return t, err
+		return t, targetError{err}
 	}
 	up := slices.Clone(*b.up.Load())
 	for i := range up {
@@ -49,7 +49,7 @@ func (b *Bridge) target(id modems.Identity) (Target, error) {
 	}
 	one := b.cfg.Local.Broker != nil && slices.ContainsFunc(t.Brokers, func(c modems.MQTTConfig) bool { return SameBroker(c, *b.cfg.Local.Broker) })
 	if err := CheckLoops(up, t.Down, one); err != nil {
-		return t, fmt.Errorf("routes: %w", err)
+		return t, targetError{fmt.Errorf("routes: %w", err)}
 	}
 	return t, nil
 }

@@ -79,8 +79,11 @@ const (
 // sockets: there is another path.
 func (p *paths) ended(path string, err error, stood lasted, sockets bool, now time.Time) bool {
 	var refused modems.ConnackError
+	var target targetError
+	var login loginError
 	switch {
 	case p.mode != "auto" || !sockets || err == nil:
+	case errors.As(err, &target), errors.As(err, &login), errors.Is(err, ErrNoTime): // no path was tried
 	case path == "tcp":
 		if stood > never {
 			p.detours = 0

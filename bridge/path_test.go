@@ -18,6 +18,8 @@ func TestPaths(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	failed := errors.New("no answer")
 	unfit := fmt.Errorf("%w: no will", modems.ErrUnsupported)
+	noTarget := targetError{errors.New("routes: a loop")}
+	noLogin := fmt.Errorf("not online: %w", loginError{errors.New("no token")})
 	refused := fmt.Errorf("dial: %w", modems.ConnackError(5))
 	type end struct {
 		err   error
@@ -43,6 +45,10 @@ func TestPaths(t *testing.T) {
 		"three failures":            {"auto", true, []end{{failed, never, 0, false}, {failed, never, 0, false}, {failed, never, 0, true}}, "tcp"},
 		"not in a row":              {"auto", true, []end{{failed, never, 0, false}, {failed, never, 0, false}, {failed, long, 0, false}, {failed, never, 0, false}}, "native"},
 		"the broker refuses":        {"auto", true, []end{{refused, never, 0, false}, {refused, never, 0, false}, {refused, never, 0, false}}, "native"},
+		"no target":                 {"auto", true, []end{{noTarget, never, 0, false}, {noTarget, never, 0, false}, {noTarget, never, 0, false}}, "native"},
+		"no login":                  {"auto", true, []end{{noLogin, never, 0, false}, {noLogin, never, 0, false}, {noLogin, never, 0, false}}, "native"},
+		"no time":                   {"auto", true, []end{{ErrNoTime, never, 0, false}, {ErrNoTime, never, 0, false}, {ErrNoTime, never, 0, false}}, "native"},
+		"no target, on tcp":         {"auto", true, []end{{errOtherPath, long, 0, true}, {failed, never, 0, false}, {failed, never, 0, false}, {noTarget, never, 0, false}}, "tcp"},
 		"held":                      {"auto", true, []end{{errOtherPath, long, 0, true}, {failed, long, 29 * time.Minute, false}}, "tcp"},
 		"the hold is over":          {"auto", true, []end{{errOtherPath, long, 0, true}, {errHoldOver, long, 30 * time.Minute, true}}, "native"},
 		"over while nothing stands": {"auto", true, []end{{errOtherPath, long, 0, true}, {failed, never, 31 * time.Minute, false}}, "native"},

@@ -22,7 +22,7 @@ func (b *Bridge) session(ctx context.Context, w way, id modems.Identity, dial di
 	}
 	target, err := b.target(id)
 	if err != nil {
-		return targetError{err}
+		return err
 	}
 	b.down.Store(&target.Down)
 	var s modems.Session

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -193,7 +194,15 @@ func (k *checker) routes() {
 	if len(k.problems) > before {
 		return
 	}
-	if err := bridge.CheckLoops(up, down, k.c.oneBroker()); err != nil {
+	err := bridge.CheckLoops(up, down, k.c.oneBroker())
+	if err == nil {
+		err = k.c.checkLoops(modems.Identity{})
+	}
+	var unknown unknownName
+	switch {
+	case errors.As(err, &unknown): // this may be another machine than the one that it is for
+		k.c.warn("routes: %v", unknown)
+	case err != nil:
 		k.wrong("routes", "%v", err)
 	}
 }

@@ -70,9 +70,10 @@ func (c *Config) LocalBroker() *modems.MQTTConfig {
 	}
 }
 
-// checkLoops looks for what goes round, as far as names are known before the modem is.
-func (c *Config) checkLoops(vals map[string]string) error {
-	up, down, err := c.BridgeRoutes(vals)
+// checkLoops looks for what goes round once names are filled in; what a modem has not said yet is 0.
+func (c *Config) checkLoops(id modems.Identity) error {
+	id.IMEI, id.ICCID = cmp.Or(id.IMEI, "0"), cmp.Or(id.ICCID, "0")
+	up, down, err := c.BridgeRoutes(standFor(id))
 	if err != nil {
 		return err
 	}

@@ -120,20 +120,32 @@ func startError(err error) error {
 // reload takes what may change while it runs: the routes and the log level. A file with an error changes nothing.
 func (g *globals) reload(b *bridge.Bridge, current *atomic.Pointer[Config], log *slog.Logger) {
 	c, err := g.load(needAll)
+	next := *current.Load()
 	var up bridge.Routes
 	if err == nil {
+		next.Routes = c.Routes
 		up, err = c.upRoutes()
+	}
+	if err == nil { // the session would have to end
+		err = next.checkLoops(identity(b))
 	}
 	if err != nil {
 		log.Error("the configuration was not reread", "why", err)
 		return
 	}
-	next := *current.Load()
-	next.Routes = c.Routes
 	current.Store(&next)
 	b.SetRoutes(up)
 	g.setLevel(c)
 	log.Info("reread the routes and the log level; everything else needs a restart")
+}
+
+// identity is that of the modem, as far as it is known.
+func identity(b *bridge.Bridge) modems.Identity {
+	m, err := b.Modem()
+	if err != nil {
+		return modems.Identity{} // none is attached
+	}
+	return m.Identity()
 }
 
 // bridgeConfig makes of the configuration what package bridge wants.
@@ -142,7 +154,7 @@ func (c *Config) bridgeConfig(log *slog.Logger, g *globals) (bridge.Config, erro
 	if err != nil {
 		return bridge.Config{}, err
 	}
-	if err := c.checkLoops(standFor(modems.Identity{IMEI: "0", ICCID: "0"})); err != nil {
+	if err := c.checkLoops(modems.Identity{}); err != nil {
 		return bridge.Config{}, usagef("routes: %w", err)
 	}
 	cfg := bridge.Config{
