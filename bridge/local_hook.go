@@ -3,6 +3,7 @@ package bridge
 import (
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"strings"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -58,7 +59,10 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	}
 }
 
-func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
+func (h *hook) OnDisconnect(cl *mqtt.Client, err error, expire bool) {
+	if errors.Is(err, packets.ErrPacketTooLarge) { // the library does not say how large
+		h.l.cfg.Log.Warn("local: a client is disconnected, because its packet is too large", "client", cl.ID, "most_bytes", maxPacket)
+	}
 	h.l.leave(cl)
 	if s := h.l.session(cl.ID); s != nil && s.detach(cl) && expire {
 		h.l.endSession(s)

@@ -232,3 +232,17 @@ func TestLocalLogsNoSecrets(t *testing.T) {
 		t.Errorf("the log:\n%s", text)
 	}
 }
+
+// TestLocalSaysTooLarge: a client that is cut off for the size of its packet is named, once.
+func TestLocalSaysTooLarge(t *testing.T) {
+	var log lockedBuffer
+	l := startLocal(t, LocalConfig{Log: slog.New(slog.NewTextHandler(&log, nil))}, func(modems.Message, func(error)) bool { return false })
+	c := dialRaw(t, l.Addr(), "camera", true)
+	_, err := c.Write([]byte{0x32, 0x80, 0x80, 0x80, 0x04}) // PUBLISH, and 8 MiB are to follow
+	must(t, err)
+	c.closed()
+	must(t, l.Close())
+	if said := `too large" client=camera most_bytes=8388608`; strings.Count(log.String(), "level=WARN") != 1 || !strings.Contains(log.String(), said) {
+		t.Errorf("the log:\n%s", &log)
+	}
+}

@@ -157,7 +157,7 @@ func (o *Outbox) put(m modems.Message, h Handling, done func(error)) error {
 	defer o.mu.Unlock()
 	size := recordCost(m)
 	if err := o.admit(size, h); err != nil {
-		o.refused(h, errors.Is(err, ErrQueueFull))
+		o.refused(h)
 		return err
 	}
 	r := putRecord{id: o.nextID, arrival: o.cfg.wall(), handling: h, message: m}

@@ -147,7 +147,7 @@ func (o *Outbox) fail(b batch, err error) {
 	for _, p := range b.puts {
 		o.stats.Messages--
 		o.stats.Bytes -= int64(p.size)
-		o.refused(p.handling, false)
+		o.refused(p.handling)
 		b.settled = append(b.settled, settlement{run{outcomeRefused, p.id, 1}, 0})
 	}
 	o.settled = append(b.settled, o.settled...)

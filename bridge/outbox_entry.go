@@ -71,7 +71,7 @@ type QueueStats struct {
 	Oldest   time.Duration // age of the oldest that still has to be delivered; 0: none
 	Poisoned int
 
-	Rejected  int // refused because the queue was full
+	Rejected  int // refused, and their publishers were told: the queue was full, or could not be written
 	Dropped   int // the sum of DroppedBy
 	DroppedBy Drops
 	Damaged   int // records that could not be read

@@ -76,14 +76,13 @@ func (o *Outbox) admit(size int, h Handling) error {
 }
 
 // refused counts a message that Put has not taken, or that could not be stored.
-func (o *Outbox) refused(h Handling, full bool) {
-	switch {
-	case h.Expendable: // its publisher is not told: it is lost
-		o.stats.DroppedBy.QoS0++
-		o.flushSoon() // to log it
-	case full:
+func (o *Outbox) refused(h Handling) {
+	if !h.Expendable {
 		o.stats.Rejected++
+		return
 	}
+	o.stats.DroppedBy.QoS0++ // its publisher is not told: it is lost
+	o.flushSoon()            // to log it
 }
 
 func (o *Outbox) full(size int) bool { return o.exceeds(o.stats.Messages+1, o.stats.Bytes+int64(size)) }

@@ -24,7 +24,7 @@ const (
 type Status struct {
 	State  State     `json:"state"`
 	Path   string    `json:"path"`
-	Reason string    `json:"reason"` // why it is not online, or not on the path that comes first, in a sentence
+	Reason string    `json:"reason"` // why it is not online, or not on the path that comes first, or stores nothing, in a sentence
 	Since  time.Time `json:"since"`
 
 	Modem    ModemStatus   `json:"modem"`
@@ -73,10 +73,11 @@ type QueueStatus struct {
 	Bytes         int64   `json:"bytes"`
 	OldestSeconds float64 `json:"oldest_seconds"`
 	Poisoned      int     `json:"poisoned"` // set aside for a person to look at
-	Rejected      int     `json:"rejected"`
+	Rejected      int     `json:"rejected"` // not taken: their publishers know
 	Dropped       int     `json:"dropped"`
 	DroppedBy     Drops   `json:"dropped_by"`
 	Damaged       int     `json:"damaged"` // could not be read from the disk any more
+	Broken        string  `json:"broken"`  // why nothing can be stored at present; empty: it can
 	Dir           string  `json:"dir"`
 }
 
@@ -139,10 +140,12 @@ func (b *Bridge) Status() Status {
 		s.Network = NetworkStatus{n.Registered, n.Roaming, n.Operator, n.RSSI, modems.SignalWords(n.RSSI), n.Address}
 		s.Line = b.line.add(b.modem.Counters())
 	}
-	if q.Broken != nil && s.Reason == "" {
-		s.Reason = q.Broken.Error()
+	if q.Broken != nil { // above all while offline: that is when the queue fills
+		s.Queue.Broken = q.Broken.Error()
+		s.Reason = strings.TrimPrefix(s.Reason+"; "+s.Queue.Broken, "; ")
 	}
 	s.Queue = QueueStatus{
+		Broken:   s.Queue.Broken,
 		Messages: q.Messages - q.Poisoned, Bytes: q.Bytes, OldestSeconds: q.Oldest.Round(time.Millisecond).Seconds(),
 		Poisoned: q.Poisoned, Rejected: q.Rejected, Dropped: q.Dropped, DroppedBy: q.DroppedBy, Damaged: q.Damaged,
 		Dir: b.queueDir,

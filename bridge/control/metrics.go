@@ -41,8 +41,8 @@ func each[V any](m map[string]V, value func(V) any) (all []sample) {
 	return all
 }
 
-func online(s bridge.State) int {
-	if s == bridge.Online {
+func oneIf(yes bool) int {
+	if yes {
 		return 1
 	}
 	return 0
@@ -57,13 +57,14 @@ func count(n uint64) any              { return n }
 func metricsOf(st bridge.Status) []metric {
 	q, c, l, by := st.Queue, st.Counters, st.Line, st.Queue.DroppedBy
 	return []metric{
-		{"online", "gauge", "", one(online(st.State))},
+		{"online", "gauge", "", one(oneIf(st.State == bridge.Online))},
 		{"signal_dbm", "gauge", "", known(st.Network.RSSI)},
 		{"queue_messages", "gauge", "", one(q.Messages)},
 		{"queue_bytes", "gauge", "", one(q.Bytes)},
 		{"queue_oldest_seconds", "gauge", "", one(q.OldestSeconds)},
 		{"queue_poisoned", "gauge", "", one(q.Poisoned)},
 		{"queue_rejected_total", "counter", "", one(q.Rejected)},
+		{"queue_broken", "gauge", "", one(oneIf(q.Broken != ""))},
 		{"queue_dropped_total", "counter", "", one(q.Dropped)},
 		{"queue_damaged_total", "counter", "", one(q.Damaged)},
 		{"up_accepted_total", "counter", "", one(c.UpAccepted)},
