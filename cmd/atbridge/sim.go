@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,11 +39,18 @@ Faults:
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, m := range maps {
-				from, to, ok := strings.Cut(m, "=")
-				if !ok || !strings.Contains(from, ":") || !strings.Contains(to, ":") {
-					return usagef("--map %s: write HOST:PORT=ADDR:PORT", m)
+				from, to, err := parseMap(m)
+				if err != nil {
+					return err
 				}
 				cfg.Map[from] = to
+			}
+			if rate, by := g.flagOrEnv("baud"); rate != "" && !cmd.Flags().Changed("baud") {
+				n, err := strconv.Atoi(rate)
+				if err != nil {
+					return usagef("%s: %s is not a rate; write a number, such as 115200", by, shown(rate))
+				}
+				cfg.Baud = n
 			}
 			if cfg.RTT < 0 {
 				return usagef("--rtt %v: nothing arrives before it is sent", cfg.RTT)
@@ -58,13 +67,26 @@ Faults:
 	f.IntVar(&cfg.Baud, "baud", 115200, "pace both directions to this `rate`; 0: not paced")
 	f.DurationVar(&cfg.RTT, "rtt", 60*time.Millisecond, "round-trip time between the module and what it dials")
 	f.StringVar(&cfg.Latency, "latency", "none", "none: it answers at once; sheet: in the times of the fact sheets")
-	f.StringArrayVar(&maps, "map", nil, "send what the module dials at `HOST:PORT=ADDR` elsewhere")
+	f.StringArrayVar(&maps, "map", nil, "send what the module dials at `HOST:PORT=ADDR` elsewhere; ADDR may have a port of its own")
 	f.StringArrayVar(&cfg.Faults, "fault", nil, "a fault `SPEC`, name or name=value; may be repeated")
 	f.Int64Var(&cfg.Seed, "seed", 1, "of the faults that happen by chance")
 	if err := cmd.MarkFlagRequired("modem"); err != nil {
 		panic(err)
 	}
 	return cmd
+}
+
+// parseMap reads HOST:PORT=ADDR. ADDR may have a port of its own.
+func parseMap(m string) (from, to string, err error) {
+	from, to, _ = strings.Cut(m, "=")
+	_, port, err := net.SplitHostPort(from)
+	if err != nil || port == "" || to == "" {
+		return "", "", usagef("--map %s: write HOST:PORT=ADDR or HOST:PORT=ADDR:PORT", shown(m))
+	}
+	if _, _, err := net.SplitHostPort(to); err != nil {
+		to = net.JoinHostPort(strings.Trim(to, "[]"), port)
+	}
+	return from, to, nil
 }
 
 func faultList() string {

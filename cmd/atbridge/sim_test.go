@@ -58,3 +58,25 @@ func TestSimSignals(t *testing.T) {
 		t.Errorf("it ended with %v:\n%s", err, out.String())
 	}
 }
+
+// Where ADDR names no port, the port is the same as before.
+func TestSimMap(t *testing.T) {
+	for in, want := range map[string]string{
+		"b.example:1883=127.0.0.1":        "b.example:1883 127.0.0.1:1883",
+		"b.example:1883=127.0.0.1:2883":   "b.example:1883 127.0.0.1:2883",
+		"b.example:1883=::1":              "b.example:1883 [::1]:1883",
+		"[2001:db8::1]:8883=[::1]":        "[2001:db8::1]:8883 [::1]:8883",
+		"[2001:db8::1]:8883=[::1]:2883":   "[2001:db8::1]:8883 [::1]:2883",
+		"b.example=127.0.0.1":             "",
+		"b.example:1883=":                 "",
+		"b.example:1883":                  "",
+		"b.example:=127.0.0.1":            "",
+		"2001:db8::1=127.0.0.1:2883":      "",
+		"b.example:1883=broker.localhost": "b.example:1883 broker.localhost:1883",
+	} {
+		from, to, err := parseMap(in)
+		if (err == nil) != (want != "") || err == nil && from+" "+to != want {
+			t.Errorf("%s: %s %s, %v; want %q", in, from, to, err, want)
+		}
+	}
+}
