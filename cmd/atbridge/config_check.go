@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -184,7 +185,15 @@ func parsePort(s string, low int) (int, error) {
 	return int(n), nil
 }
 
+// maxRoutes is where a list of routes is a mistake of whoever generates it: each is compared with each for loops, and every
+// message with all of them.
+const maxRoutes = 1000
+
 func (k *checker) routes() {
+	if n := len(k.c.Routes.Up) + len(k.c.Routes.Down); n > maxRoutes {
+		k.wrong("routes", "there are %d, and %d is the most; carry whole branches of topics with + and #", n, maxRoutes)
+		return
+	}
 	before := len(k.problems)
 	up := k.list("routes.up", k.c.Routes.Up)
 	down := k.list("routes.down", k.c.Routes.Down)
@@ -234,6 +243,10 @@ func (k *checker) list(key string, list []Route) (sound bridge.Routes) {
 func (k *checker) queue() {
 	if k.c.Queue.Dir == "" {
 		k.wrong("queue.dir", "is empty; name a directory on a disk that survives a power cut")
+	}
+	dir := k.c.Queue.Dir
+	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o022 != 0 {
+		k.c.warn("queue.dir: %s can be written by other users, who could put messages and identities into it; run chmod go-w %s", dir, dir)
 	}
 }
 

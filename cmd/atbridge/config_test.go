@@ -293,3 +293,19 @@ func write(t *testing.T, name, text string, mode os.FileMode) {
 		t.Fatal(err)
 	}
 }
+
+// A list of routes has an end, so that reading it has one.
+func TestTooManyRoutes(t *testing.T) {
+	for n, want := range map[int]string{1000: "", 1001: "c.yaml:3: routes: there are 1001, and 1000 is the most; carry whole branches of topics with + and #"} {
+		text := sound + "routes:\n  up:\n"
+		for i := range n {
+			text += fmt.Sprintf("  - {from: a/%d, to: b/%d}\n", i, i)
+			if i == n/2 {
+				text += "  down:\n"
+			}
+		}
+		if _, err := parse(text); (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%d routes: %v, want %s", n, err, want)
+		}
+	}
+}
