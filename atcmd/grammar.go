@@ -28,6 +28,11 @@ type Grammar struct {
 	// If the last byte to skip is an LF, the data has a line of its own, and is handed on without a line end behind it.
 	Block func(head []byte) (skip, n int, ok bool)
 
+	// Whole tells whether counted data inside a line, and what follows it up to the line's end, belong to what head
+	// announces; nil: they always do. Where they do not, the announcement stood in what a stranger wrote, such as a topic,
+	// and the true one is looked for behind it.
+	Whole func(head, block, tail []byte) bool
+
 	// End ends a command line; empty: CR alone (V.250 5.2.1, S3). An LF behind it becomes the first byte of the
 	// payload on some modules.
 	End string

@@ -70,8 +70,9 @@ func (e *Engine) loop() {
 			e.expired()
 		case <-silence:
 			e.clock.inBlock = false
-			e.scan.abandon()
+			e.scan.abandon(e.event)
 			e.unexpected.Add(1)
+			e.scanned()
 		case <-e.quit:
 			e.fail(ErrClosed)
 		}
@@ -131,6 +132,11 @@ func (e *Engine) receive(p []byte) {
 	e.bytesIn.Add(uint64(len(p)))
 	e.tap.received(p, e.inFlight())
 	e.scan.feed(p, e.event)
+	e.scanned()
+}
+
+// scanned looks at what the scanner has in progress.
+func (e *Engine) scanned() {
 	if e.scan.showsPrompt() && e.state != busy && !e.clock.prompt {
 		e.sawPrompt()
 	}

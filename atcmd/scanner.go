@@ -33,7 +33,8 @@ type scanner struct {
 
 	buf      []byte // the line so far: head, skipped bytes, data, tail
 	head     int    // length of the head once data was announced
-	skip     int    // bytes still to be dropped between head and data
+	gap      int    // bytes between head and data, which belong to neither
+	skip     int    // those of them that are still to come
 	need     int    // bytes of data still to come
 	inBlock  bool   // skip or need is not yet served
 	hasBlock bool
@@ -74,7 +75,9 @@ func (s *scanner) feedByte(b byte, emit func(event)) {
 		if b == '\r' && !atStart && !s.hasBlock && !s.overlong && s.announced(b) {
 			return
 		}
-		s.endLine(emit)
+		if !s.recount([]byte{b}, emit) {
+			s.endLine(emit)
+		}
 	case s.overlong, s.banner:
 	case atStart && b == ' ':
 		// the blank behind a prompt, or a stray one (seen before echoes)
@@ -117,8 +120,8 @@ func (s *scanner) announced(b byte) bool {
 		s.buf = s.buf[:len(s.buf)-1]
 		return false
 	}
-	s.head, s.skip, s.need = len(s.buf), skip, n
-	s.blockEnd = s.head + n
+	s.head, s.gap, s.skip, s.need = len(s.buf), skip, skip, n
+	s.blockEnd = s.head + skip + n
 	s.hasBlock, s.inBlock = true, skip+n > 0
 	return true
 }
@@ -128,7 +131,7 @@ func (s *scanner) feedBlock(p []byte) []byte {
 	if s.skip -= d; d > 0 {
 		s.ownLine = p[d-1] == '\n'
 	}
-	p = p[d:]
+	s.buf, p = append(s.buf, p[:d]...), p[d:]
 	n := min(s.need, len(p))
 	s.buf = append(s.buf, p[:n]...)
 	s.need -= n
@@ -155,7 +158,7 @@ func (s *scanner) endLine(emit func(event)) {
 	}
 	ev := event{kind: lineEvent, head: s.buf}
 	if s.hasBlock {
-		ev.head, ev.block, ev.tail = s.buf[:s.head], s.buf[s.head:s.blockEnd], s.buf[s.blockEnd:]
+		ev.head, ev.block, ev.tail = s.buf[:s.head], s.buf[s.head+s.gap:s.blockEnd], s.buf[s.blockEnd:]
 	}
 	ev.head = bytes.TrimRight(ev.head, " \r\n")
 	if ev.block == nil && s.prompt != "" && s.prompt != ">" && string(ev.head) == s.prompt {
@@ -174,11 +177,15 @@ func (s *scanner) reset() {
 	}
 	s.buf = s.buf[:0]
 	s.hasBlock, s.ownLine, s.inBlock, s.overlong, s.banner = false, false, false, false, false
-	s.skip, s.need = 0, 0
+	s.gap, s.skip, s.need = 0, 0, 0
 }
 
-// abandon drops the line in progress: counted data that stopped coming.
-func (s *scanner) abandon() { s.reset() }
+// abandon gives up counted data that stopped coming: it was announced by a stranger, or is dropped.
+func (s *scanner) abandon(emit func(event)) {
+	if !s.recount(nil, emit) {
+		s.reset()
+	}
+}
 
 // showsPrompt reports whether the line in progress looks like a prompt that nobody awaited.
 func (s *scanner) showsPrompt() bool {

@@ -101,6 +101,7 @@ type LineStatus struct {
 	UnexpectedLines uint64 `json:"unexpected_lines"`
 	Resyncs         uint64 `json:"resynchronisations"`
 	Overruns        uint64 `json:"overruns"`
+	Unreadable      uint64 `json:"unreadable_messages"` // from the broker; they are lost
 
 	URCs map[string]uint64 `json:"urcs"` // by name
 }
@@ -117,7 +118,7 @@ func (l LineStatus) add(c modems.Counters) LineStatus {
 		BytesIn: l.BytesIn + c.BytesIn, BytesOut: l.BytesOut + c.BytesOut, Commands: l.Commands + c.Commands,
 		Timeouts: l.Timeouts + c.Timeouts, StaleAnswers: l.StaleAnswers + c.StaleAnswers,
 		UnexpectedLines: l.UnexpectedLines + c.UnexpectedLines, Resyncs: l.Resyncs + c.Resyncs,
-		Overruns: l.Overruns + c.Overruns, URCs: urcs,
+		Overruns: l.Overruns + c.Overruns, Unreadable: l.Unreadable + c.Unreadable, URCs: urcs,
 	}
 }
 

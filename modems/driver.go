@@ -159,7 +159,7 @@ func choose(name string, id Identity) (*Driver, error) {
 // union is the grammar until the modem is identified: a session that survived the host's restart may already be
 // pushing data, in any of the dialects.
 func union() atcmd.Grammar {
-	g := atcmd.Grammar{Banner: bootBanner}
+	g := atcmd.Grammar{Banner: bootBanner, Whole: wholeMessage}
 	var blocks []func([]byte) (int, int, bool)
 	for _, d := range registry {
 		g.URCs = append(g.URCs, d.Grammar.URCs...)

@@ -33,7 +33,7 @@ func lierdaGrammar(counted bool) atcmd.Grammar {
 		End:         "\r\n",
 	}
 	if counted {
-		g.Block = lierdaBlock
+		g.Block, g.Whole = lierdaBlock, wholeMessage
 	}
 	return g
 }
@@ -45,7 +45,7 @@ func lierdaBlock(head []byte) (skip, n int, ok bool) {
 	if head[len(head)-1] != ',' {
 		return 0, 0, false
 	}
-	r, ok := lierdaSplit(string(head[:len(head)-1]))
+	r, ok := lierdaSplit(string(head[:len(head)-1]), strings.LastIndex)
 	length, err := strconv.Atoi(strings.TrimSpace(r.rest))
 	if !ok || err != nil || length < 0 || length > lierdaMaxBlock {
 		return 0, 0, false
@@ -79,9 +79,9 @@ func lierdaCarries(line string) (fields string, ok bool) {
 	return "", false
 }
 
-// lierdaSplit reads the fields of a message. The topic ends at its first quote, because a topic cannot hold one; the
-// payload can hold anything.
-func lierdaSplit(line string) (r lierdaFields, ok bool) {
+// lierdaSplit reads the fields of a message. quote finds the one at which the topic ends: the last where a number follows,
+// because a topic may hold quotes; the first where the payload does, which can hold anything.
+func lierdaSplit(line string, quote func(s, quote string) int) (r lierdaFields, ok bool) {
 	rest, ok := lierdaCarries(line)
 	first, rest, ok1 := strings.Cut(rest, ",")
 	second, rest, ok2 := strings.Cut(rest, ",")
@@ -94,20 +94,23 @@ func lierdaSplit(line string) (r lierdaFields, ok bool) {
 		return r, true
 	}
 	rest, ok1 = strings.CutPrefix(strings.TrimLeft(rest, " "), `"`)
-	r.topic, rest, ok2 = strings.Cut(rest, `"`)
-	r.rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " "), ",")
-	return r, ok1 && ok2 && r.topic != "" && (ok || r.rest == "")
+	end := quote(rest, `"`)
+	if !ok1 || end <= 0 {
+		return r, false
+	}
+	r.topic = rest[:end]
+	r.rest, ok = strings.CutPrefix(strings.TrimLeft(rest[end+1:], " "), ",")
+	return r, ok || r.rest == ""
 }
 
 var errLierdaCached = errors.New("the module keeps the message back")
 
 // lierdaMessage reads a message with counted payload, or one without a length, whose payload ends where its line does.
 func lierdaMessage(l atcmd.Line) (client int, msg Message, err error) {
-	r, ok := lierdaSplit(strings.TrimSuffix(l.Head, ","))
+	r, ok := lierdaSplit(strings.TrimSuffix(l.Head, ","), strings.LastIndex)
 	if l.Block == nil {
-		r, ok = lierdaSplit(l.Head)
+		r, ok = lierdaSplit(l.Head, strings.Index)
 	}
-	length := len(l.Block) - 1
 	switch {
 	case !ok:
 		return 0, msg, fmt.Errorf("%q makes no sense", l.Head)
@@ -119,10 +122,10 @@ func lierdaMessage(l atcmd.Line) (client int, msg Message, err error) {
 			payload = payload[1 : len(payload)-1]
 		}
 		return r.client, Message{Topic: r.topic, Payload: []byte(payload)}, nil
-	case l.Tail == `"` && l.Block[0] == '"':
-		return r.client, Message{Topic: r.topic, Payload: l.Block[1:]}, nil
-	case l.Tail == "" && l.Block[length] == '\r':
-		return r.client, Message{Topic: r.topic, Payload: l.Block[:length]}, nil
 	}
-	return 0, msg, fmt.Errorf("%q: the payload does not end where its length says", l.Head)
+	payload, ok := closedPayload(l.Block, l.Tail)
+	if !ok {
+		return 0, msg, fmt.Errorf("%q: the payload does not end where its length says", l.Head)
+	}
+	return r.client, Message{Topic: r.topic, Payload: payload}, nil
 }

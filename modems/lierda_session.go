@@ -230,7 +230,7 @@ func (s *lierdaSession) received(l atcmd.Line) {
 		// It was told not to, and no command that reads it is documented.
 		s.m.log.Error("the module keeps a message from the broker back; it is lost", "line", l.Head)
 	case err != nil:
-		s.end(fmt.Errorf("a message from the broker cannot be read: %w", err))
+		s.unreadable(l, err)
 	case client == lierdaClient:
 		msg.QoS = 1 // the module does not tell
 		s.deliver(msg)

@@ -24,6 +24,7 @@ func luatGrammar() atcmd.Grammar {
 		Reboot: luatReboot,
 		Banner: "^boot.rom",
 		Block:  luatBlock,
+		Whole:  wholeMessage,
 		End:    "\r\n",
 	}
 	for _, word := range []string{"CONNECT OK", "ALREADY CONNECT", "CONNECT FAIL", "CLOSED"} {
@@ -39,8 +40,8 @@ func luatGrammar() atcmd.Grammar {
 var luatReboot = []string{"RDY", "UART Boot Completed", "NORMAL POWER DOWN"}
 
 // `+MSUB: "topic",11 byte,` in direct mode; the buffered form has no quotes around the topic. The blank behind the
-// colon comes and goes.
-var msubHead = regexp.MustCompile(`^\+MSUB: ?(?:"([^"]*)"|([^"]*)), ?([0-9]{1,6}) byte,$`)
+// colon comes and goes. The topic may hold quotes.
+var msubHead = regexp.MustCompile(`^\+MSUB: ?(?:"(.*)"|([^"]*)), ?([0-9]{1,6}) byte,$`)
 
 // luatBlock recognises the heads of +MSUB and +RECEIVE; the payload stands raw behind them and may hold anything.
 func luatBlock(head []byte) (skip, n int, ok bool) {
@@ -66,7 +67,7 @@ func luatHead(head string) (topic string, n int, ok bool) {
 // luatMessage reads a +MSUB line with its payload.
 func luatMessage(l atcmd.Line) (Message, error) {
 	topic, n, ok := luatHead(l.Head)
-	if !ok || len(l.Block) != n {
+	if !ok || len(l.Block) != n || l.Tail != "" {
 		return Message{}, fmt.Errorf("%q makes no sense", l.Head)
 	}
 	return Message{Topic: topic, Payload: l.Block, QoS: 1}, nil // the module does not tell the QoS

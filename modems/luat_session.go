@@ -177,7 +177,7 @@ func (s *luatSession) handle(l atcmd.Line) {
 func (s *luatSession) received(l atcmd.Line) {
 	msg, err := luatMessage(l)
 	if err != nil {
-		s.end(fmt.Errorf("a message from the broker cannot be read: %w", err))
+		s.unreadable(l, err)
 		return
 	}
 	s.deliver(msg)

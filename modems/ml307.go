@@ -38,6 +38,7 @@ func init() {
 				"+MATREADY", "+MIPCALL:", "+MQTTURC:", "+MQTTPUB:", "+MQTTSUB:", "+MQTTUNSUB:"},
 			Reboot: ml307Reboot,
 			Block:  ml307Block,
+			Whole:  wholeMessage,
 		},
 		Attach: func(ctx context.Context, m *Modem) error { // bare AT+CGSN: a serial number on an ML307C (field)
 			r, err := m.Do(ctx, atcmd.Set("+CGSN", 1))
@@ -89,7 +90,7 @@ var ml307ConnWords = map[string]string{ // MQTT 3.9
 }
 
 // ml307Published begins a message (MQTT 3.9): client, identifier, topic, bytes of the payload and of this part of it.
-var ml307Published = regexp.MustCompile(`^\+MQTTURC: "publish",(\d+),(\d+),("[^"]+"|[^",]+),(\d+),(\d+),$`)
+var ml307Published = regexp.MustCompile(`^\+MQTTURC: "publish",(\d+),(\d+),(".+"|[^",]+),(\d+),(\d+),$`)
 
 func ml307Block(head []byte) (skip, n int, ok bool) {
 	f := ml307Published.FindSubmatch(head)
@@ -307,22 +308,27 @@ func (s *ml307Session) published(p atcmd.Params, outcome Outcome) {
 func (s *ml307Session) received(l atcmd.Line) {
 	f := ml307Published.FindStringSubmatch(l.Head)
 	if f == nil || l.Tail != "" || strconv.Itoa(len(l.Block)) != f[5] {
-		s.end(fmt.Errorf("a message from the broker cannot be read: %q", l.Head))
+		s.unreadable(l, errors.New("it does not end where its length says"))
 		return
 	}
 	if f[1] != "0" {
 		return
 	}
-	topic := strings.Trim(f[3], `"`)
+	topic, _ := unquote(f[3])
 	total, _ := strconv.Atoi(f[4])
-	if s.part.Topic != "" && (s.part.Topic != topic || s.partID != f[2]) || len(s.part.Payload)+len(l.Block) > total {
-		s.end(fmt.Errorf("a message from the broker has parts that do not belong together: %s", l.Head))
-		return
+	if s.part.Topic != "" && (s.part.Topic != topic || s.partID != f[2]) {
+		s.unreadable(l, errors.New("parts of the one before it are missing"))
+		s.part = Message{}
 	}
 	s.part.Topic, s.part.QoS, s.partID = topic, 1, f[2] // its QoS is not told
 	s.part.Payload = append(s.part.Payload, l.Block...)
-	if len(s.part.Payload) == total {
+	switch n := len(s.part.Payload); {
+	case n < total:
+		return
+	case n == total:
 		s.deliver(s.part)
-		s.part = Message{}
+	default:
+		s.unreadable(l, errors.New("its parts are more than it says"))
 	}
+	s.part = Message{}
 }

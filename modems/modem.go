@@ -62,8 +62,11 @@ type Network struct {
 	Address    string
 }
 
-// Counters of the AT channel.
-type Counters = atcmd.Counters
+// Counters of the AT channel, and of what came over it.
+type Counters struct {
+	atcmd.Counters
+	Unreadable uint64 // messages from the broker that made no sense, and are lost
+}
 
 // Modem is one attached modem. Its methods may be called from several goroutines.
 type Modem struct {
@@ -90,6 +93,8 @@ type Modem struct {
 
 	booted     atomic.Bool // since it was attached
 	leavesData atomic.Bool // the grammar in use has an edit timeout
+
+	unreadable atomic.Uint64 // messages
 
 	early     []atcmd.Line // messages that came while no session listened
 	stopEarly func()
@@ -186,8 +191,8 @@ func (m *Modem) learn(change func(id *Identity, n *Network)) {
 	change(&m.id, &m.network)
 }
 
-// Counters of the AT channel.
-func (m *Modem) Counters() Counters { return m.engine.Counters() }
+// Counters of the AT channel, and of what came over it.
+func (m *Modem) Counters() Counters { return Counters{m.engine.Counters(), m.unreadable.Load()} }
 
 // Done is closed when the line is lost; Err then says why.
 func (m *Modem) Done() <-chan struct{} { return m.engine.Done() }

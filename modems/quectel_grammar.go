@@ -32,6 +32,7 @@ func quectelGrammar(counted, echo bool, edit time.Duration) atcmd.Grammar {
 		PayloadEcho: echo,
 		EditTimeout: edit,
 		Block:       quectelBlocks(counted),
+		Whole:       wholeMessage,
 	}
 }
 
@@ -91,13 +92,11 @@ func receivedMessage(l atcmd.Line) (client int, msg Message, err error) {
 	if !ok || len(l.Block) != length+1 {
 		return 0, Message{}, fmt.Errorf("%q makes no sense", l.Head)
 	}
-	msg = Message{Topic: topic, Payload: l.Block[:length]}
-	if l.Tail == `"` && l.Block[0] == '"' {
-		msg.Payload = l.Block[1:]
-	} else if l.Tail != "" || l.Block[length] != '\r' {
+	payload, ok := closedPayload(l.Block, l.Tail)
+	if !ok {
 		return 0, Message{}, fmt.Errorf("%q: the payload does not end where its length says", l.Head)
 	}
-	return client, msg, nil
+	return client, Message{Topic: topic, Payload: payload}, nil
 }
 
 // receivedUncounted reads `+QMTRECV: 0,1,"topic","payload"`, which some firmware sends whatever recv/mode says. The

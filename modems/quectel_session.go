@@ -152,7 +152,7 @@ func (s *quectelSession) published(p atcmd.Params) {
 func (s *quectelSession) received(l atcmd.Line) {
 	client, msg, err := receivedMessage(l)
 	if err != nil {
-		s.end(fmt.Errorf("a message from the broker cannot be read: %w", err))
+		s.unreadable(l, err)
 		return
 	}
 	if client != quectelClient {

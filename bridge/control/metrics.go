@@ -85,6 +85,7 @@ func metricsOf(st bridge.Status) []metric {
 		{"line_unexpected_lines_total", "counter", "", one(l.UnexpectedLines)},
 		{"line_resynchronisations_total", "counter", "", one(l.Resyncs)},
 		{"line_overruns_total", "counter", "", one(l.Overruns)},
+		{"line_unreadable_messages_total", "counter", "", one(l.Unreadable)},
 		{"recovery_rungs_total", "counter", "rung", each(st.Recovery, times)},
 		{"recovery_seconds_total", "counter", "rung", each(st.Recovery, seconds)},
 		{"queue_dropped_by_total", "counter", "reason", []sample{{"full", by.Full}, {"old", by.Old}, {"by_hand", by.ByHand}, {"qos0", by.QoS0}}},
