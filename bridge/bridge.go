@@ -100,6 +100,7 @@ type Bridge struct {
 	state  State
 	reason string
 	since  time.Time
+	detour detourStatus
 	path   string
 	cloud  CloudStatus
 	modem  *modems.Modem // nil: none is attached

@@ -54,7 +54,7 @@ func (b *Bridge) Publish(ctx context.Context, m modems.Message) error {
 	if !errors.Is(err, modems.ErrMessage) || detour == nil || CheckTopic(m.Topic) != nil {
 		return err
 	}
-	detour(fmt.Errorf("%w: %w", errOtherPath, err))
+	detour(otherPath{why: err})
 	if s = b.direct.next(ctx, s); s == nil {
 		return fmt.Errorf("%w; the other path did not come up in time", err)
 	}

@@ -97,6 +97,14 @@ func (o *Outbox) Stats() QueueStats {
 	return s
 }
 
+// waits reports whether the message is still to be delivered.
+func (o *Outbox) waits(id uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i, ok := findItem(o.items, id)
+	return ok && (o.items[i].state == waiting || o.items[i].state == inFlight)
+}
+
 // Stored is a message as it lies in the queue.
 type Stored struct {
 	ID      uint64

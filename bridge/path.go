@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/atbridge/atbridge/bridge/mqtt"
@@ -34,13 +35,35 @@ type paths struct {
 	until    time.Time // tcp until then
 	why      error     // and for this reason
 
-	detours int       // to tcp for the sake of a message, in a row, that came to nothing
-	barred  time.Time // no detour before that
-	dead    error     // because of this
+	detours int // to tcp for the sake of a message, in a row, that came to nothing
+	bar     bar
 }
 
-// errOtherPath ends a session on native that holds a message which only tcp can carry.
-var errOtherPath = errors.New("the message needs the other path")
+// bar: until then tcp carries no message that native cannot, because of why.
+type bar struct {
+	until time.Time
+	why   error
+}
+
+func (r bar) stands(now time.Time) bool { return now.Before(r.until) }
+
+// errOtherPath ends a session on native that holds a message which only tcp can carry: otherPath says which, and why.
+var errOtherPath = errors.New("a message needs the other path")
+
+type otherPath struct {
+	id  uint64 // 0: a person's own
+	why error
+}
+
+func (e otherPath) Error() string {
+	which := "a message"
+	if e.id > 0 {
+		which = fmt.Sprintf("message %d", e.id)
+	}
+	return which + " could not pass the module's own stack: " + strings.TrimPrefix(e.why.Error(), modems.ErrMessage.Error()+": ")
+}
+func (e otherPath) Is(target error) bool { return target == errOtherPath }
+func (e otherPath) Unwrap() error        { return e.why }
 
 // errHoldOver ends a session on tcp: native is to be tried again.
 var errHoldOver = errors.New("the module's own MQTT stack is tried again")
@@ -124,17 +147,9 @@ func (p *paths) astrayed(err error, stood lasted, now time.Time) {
 		p.detours++
 	}
 	if p.detours >= nativeTries {
-		p.detours, p.barred, p.dead = nativeTries-1, now.Add(p.hold), err // then one more round is enough
+		p.detours, p.bar = nativeTries-1, bar{now.Add(p.hold), err} // then one more round is enough
 	}
 	p.until, p.failures, p.astray = time.Time{}, nativeTries-1, 0
-}
-
-// bars returns why tcp carries no message at present that native cannot; nil: it does.
-func (p *paths) bars(now time.Time) error {
-	if now.Before(p.barred) {
-		return p.dead
-	}
-	return nil
 }
 
 // dialTCP is path tcp: the host encodes MQTT, and TLS, over a socket of the module.

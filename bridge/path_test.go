@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -82,10 +84,11 @@ func TestDetours(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	dead := errors.New("no socket opens")
 	p := paths{mode: "auto", hold: nativeHold}
+	detours := func() bool { return way{other: true, bar: p.bar}.detour(now) }
 	round := func(stood lasted) {
 		t.Helper()
-		if why := p.bars(now); why != nil {
-			t.Fatal(why)
+		if !detours() {
+			t.Fatal(p.bar.why)
 		}
 		p.ended("native", errOtherPath, shortly, true, now)
 		for range nativeTries {
@@ -101,13 +104,16 @@ func TestDetours(t *testing.T) {
 	for range nativeTries {
 		round(never)
 	}
-	if why := p.bars(now); why != dead {
-		t.Errorf("after %d rounds: %v", nativeTries, why)
+	if detours() || p.bar.why != dead {
+		t.Errorf("after %d rounds: %v", nativeTries, p.bar.why)
 	}
 	now = now.Add(nativeHold)
 	round(never)
-	if why := p.bars(now); why != dead {
-		t.Errorf("after one round more: %v", why)
+	if detours() {
+		t.Error("after one round more")
+	}
+	if (way{}).detour(now.Add(nativeHold)) {
+		t.Error("there is no other path")
 	}
 }
 
@@ -150,7 +156,36 @@ func TestNeitherPath(t *testing.T) {
 	if poisoned != 1 {
 		t.Errorf("%d messages are set aside", poisoned)
 	}
-	if both := "path tcp: connect: "; !strings.Contains(log.String(), both) || !strings.Contains(log.String(), "and path native: ") {
+	both := regexp.MustCompile(`why="path tcp: connect: [^"]*; and path native: message \d+ could not pass the module's own stack: \d+ bytes of payload; `)
+	if !both.MatchString(log.String()) {
 		t.Errorf("no reason names both paths:\n%s", log.String())
+	}
+}
+
+// Why the session goes by tcp names a message for as long as there is that message.
+func TestDetourReason(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	var mu sync.Mutex
+	var said []string
+	b := overModem(t, modemsim.Config{Model: "ec600", Baud: 460800, RTT: 20 * time.Millisecond}, time.Minute, c, func(cfg *Config, _ *modemsim.Sim) {
+		cfg.Changed = func(s State, why string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if s == Online {
+				said = append(said, why)
+			}
+		}
+	})
+	b.offer(t, 0, 1, strings.Repeat("large", 1000))
+	b.running(t)
+	until(t, "the message", 30*time.Second, func() bool { return b.Status().Counters.UpDelivered == 1 })
+	mu.Lock()
+	defer mu.Unlock()
+	if last := said[len(said)-1]; !strings.HasPrefix(last, "path tcp: message 1 could not pass the module's own stack: ") {
+		t.Errorf("first: %q", said)
+	}
+	if s := b.Status(); s.State != Online || !strings.HasPrefix(s.Reason, "path tcp: native is tried again at ") {
+		t.Errorf("then: %s, %q", s.State, s.Reason)
 	}
 }

@@ -88,12 +88,12 @@ func (b *Bridge) publish(ctx context.Context, s modems.Session, topic func(strin
 				settled(ctx, inFlight)
 			}
 			continue
-		case errors.Is(err, modems.ErrMessage) && unfit == nil && w.detour():
-			return errors.Join(e.Undelivered(), fmt.Errorf("%w: message %d: %w", errOtherPath, e.ID(), err))
+		case errors.Is(err, modems.ErrMessage) && unfit == nil && w.detour(time.Now()):
+			return errors.Join(e.Undelivered(), otherPath{e.ID(), err})
 		case errors.Is(err, modems.ErrMessage), refusals[e.ID()] == maxRefusals:
 			delete(refusals, e.ID())
 			if errors.Is(err, modems.ErrMessage) && unfit == nil && w.other {
-				err = fmt.Errorf("%w; and path tcp does not work: %w", err, w.dead)
+				err = fmt.Errorf("%w; and path tcp does not work: %w", err, w.bar.why)
 			}
 			if err := b.setAside(e, m.Topic, err); err != nil {
 				return err

@@ -159,16 +159,21 @@ func (b *Bridge) subscribed(ctx context.Context, s modems.Session, w way, target
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	var detour func(error)
-	if w.detour() {
+	if w.detour(time.Now()) {
 		detour = end
 	}
 	b.direct.begin(ctx, s, target.Fits, detour, b.log)
 	defer b.direct.end()
 	why := ""
+	var other otherPath
 	if w.why != nil {
 		why = "path " + w.path + ": " + w.why.Error()
+		errors.As(w.why, &other)
 	}
 	b.recovered()
+	b.mu.Lock()
+	b.detour = detourStatus{other.id, "path " + w.path + ": native is tried again at " + time.Now().Add(w.hold).Format("15:04")}
+	b.mu.Unlock()
 	b.enter(Online, why)
 	b.log.Info("online", "broker", b.Status().Cloud.Broker, "path", w.path)
 	err := b.pumpUp(ctx, s, target.Topic, w)

@@ -122,12 +122,21 @@ func (l LineStatus) add(c modems.Counters) LineStatus {
 	}
 }
 
+// detourStatus is what replaces the reason of a session that one message has sent this way, when that message is gone.
+type detourStatus struct {
+	id    uint64 // 0: there is none
+	after string
+}
+
 // Status is a snapshot.
 func (b *Bridge) Status() Status {
 	q, local := b.outbox.Stats(), b.local.Status()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := Status{State: b.state, Path: b.path, Reason: b.reason, Since: b.since, Local: local, Cloud: b.cloud, Line: b.line}
+	if b.state == Online && b.detour.id > 0 && !b.outbox.waits(b.detour.id) {
+		s.Reason = b.detour.after
+	}
 	s.Recovery = map[string]RungStatus{}
 	for r, c := range b.recovery.counts {
 		s.Recovery[rung(r).String()] = RungStatus{c.times, c.took.Seconds()}

@@ -242,9 +242,7 @@ func (b *Bridge) attachedTo(ctx context.Context, m *modems.Modem) (rung, error) 
 func (b *Bridge) overModem(ctx context.Context, m *modems.Modem) (other bool, err error) {
 	path, why := b.paths.choose(time.Now())
 	w := way{path: path, why: why, hold: b.paths.left(time.Now())}
-	if w.other = path == "native" && b.paths.mode == "auto" && m.Sockets() > 0; w.other {
-		w.dead, w.barred = b.paths.dead, b.paths.barred
-	}
+	w.other, w.bar = path == "native" && b.paths.mode == "auto" && m.Sockets() > 0, b.paths.bar
 	dial := m.DialMQTT
 	if path == "tcp" {
 		dial = dialTCP(m)
@@ -286,13 +284,12 @@ type way struct {
 	why  error         // it is not the one that comes first
 	hold time.Duration // after so long another is to be tried; 0: never
 
-	other  bool      // there is another, for what cannot pass this one
-	barred time.Time // but not before that
-	dead   error     // because of this
+	other bool // there is another, for what cannot pass this one
+	bar   bar  // to that
 }
 
 // detour reports whether what cannot pass this way takes the other.
-func (w way) detour() bool { return w.other && !time.Now().Before(w.barred) }
+func (w way) detour(now time.Time) bool { return w.other && !w.bar.stands(now) }
 
 func (b *Bridge) setModem(m *modems.Modem) {
 	b.mu.Lock()

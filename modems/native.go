@@ -171,7 +171,7 @@ func (s *nativeSession) fits(msg Message) error {
 	limits, command := s.spec.limits, s.spec.command
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: the topic holds what may not stand in an AT command: %w", ErrMessage, err)
+		return fmt.Errorf("%w: the topic is %w", ErrMessage, err)
 	case msg.Topic == "" || strings.ContainsAny(msg.Topic, "+#"):
 		return fmt.Errorf("%w: %q is no topic to publish to", ErrMessage, msg.Topic)
 	case len(msg.Topic) > limits.Topic:

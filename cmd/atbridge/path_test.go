@@ -76,8 +76,11 @@ func TestTooLargeForNative(t *testing.T) {
 	}
 	s, err := r.status()
 	if err != nil || s.Path != "tcp" || s.State != bridge.Online || s.Counters.PathSwitches != 1 || s.Queue.Poisoned != 0 ||
-		!strings.Contains(s.Reason, "16000 bytes of payload; AT+MPUBEX takes 4100") {
+		!strings.HasPrefix(s.Reason, "path tcp: native is tried again at ") {
 		t.Errorf("%v: %s", err, asJSON(s))
+	}
+	if why := "could not pass the module's own stack: 16000 bytes of payload; AT+MPUBEX takes 4100"; !strings.Contains(r.log.String(), why) {
+		t.Errorf("the log lacks %q", why)
 	}
 	r.stop()
 }
