@@ -17,7 +17,8 @@ import (
 // oldest without acknowledgement at the end of suspectAfter sessions in a row, it is put to the test: the next session
 // stands for a while in which nothing is sent, then it is sent alone. Only a session that stood for longer without it than
 // with it speaks against it. One that ends while nothing is sent clears it, and so of course does an acknowledgement. One
-// that ends for another reason (line, modem, ping, our own stop), or never stands, says nothing.
+// that ends for another reason (line, modem, ping, our own stop), or never stands, says nothing; but where such an end cuts
+// the quiet short, all begins anew: on a line that never lasts until the test, nothing would be sent any more.
 type suspect struct {
 	mu    sync.Mutex
 	quiet time.Duration // the least that a session stands before the test
@@ -30,6 +31,7 @@ type suspect struct {
 	oldest uint64    // what the session that is ending has not acknowledged; 0: nothing
 	sent   time.Time // when that was handed to it
 	stood  time.Duration
+	quiets bool // the session stands in the quiet before a test
 
 	aside int       // messages set aside since one was delivered
 	last  time.Time // when the last of them was
@@ -60,14 +62,15 @@ var errSuspect = errors.New("the broker ends the session when a message comes")
 func (s *suspect) tested(id uint64) (stand time.Duration, yes bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return min(max(s.quiet, 2*s.took), suspectQuietest), s.id == id && s.ends >= suspectAfter
+	s.quiets = s.id == id && s.ends >= suspectAfter
+	return min(max(s.quiet, 2*s.took), suspectQuietest), s.quiets
 }
 
 // testing notes that id is now sent alone, on a session that has stood for so long.
 func (s *suspect) testing(stood time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stood = stood
+	s.stood, s.quiets = stood, false
 }
 
 // guilty returns why id is to be set aside; nil: it is not.
@@ -115,12 +118,13 @@ func (s *suspect) cut(id uint64, sent time.Time) {
 func (s *suspect) ended(err error, lost bool, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	oldest, stood, took := s.oldest, s.stood, now.Sub(s.sent)
-	s.oldest, s.stood = 0, 0
+	oldest, stood, took, quiet := s.oldest, s.stood, now.Sub(s.sent), s.quiets
+	s.oldest, s.stood, s.quiets = 0, 0, false
+	says := !lost && errors.Is(err, modems.ErrByBroker)
 	switch {
-	case lost, !errors.Is(err, modems.ErrByBroker):
+	case !says && !quiet:
 		return err
-	case oldest == 0:
+	case !says, oldest == 0:
 		s.forget()
 		return err
 	case oldest != s.id:

@@ -28,6 +28,7 @@ func TestSuspect(t *testing.T) {
 		err    error
 	}
 	hit, slow, other := session{7, time.Second, byBroker}, session{7, time.Hour, byBroker}, session{8, time.Second, byBroker}
+	short := session{7, -1, cut} // in the quiet before its test
 	without, failed, acked := session{0, 0, byBroker}, session{7, time.Second, cut}, session{}
 	for name, tc := range map[string]struct {
 		sessions []session
@@ -40,6 +41,8 @@ func TestSuspect(t *testing.T) {
 		"a session ended without it":      {[]session{hit, hit, hit, without, hit}, false},
 		"the line says nothing":           {[]session{hit, failed, hit, failed, hit, failed, hit}, true},
 		"the line alone":                  {[]session{failed, failed, failed, failed, failed}, false},
+		"the line cuts the quiet short":   {[]session{hit, hit, short, hit, hit}, false},
+		"and then it is tested":           {[]session{hit, hit, short, hit, hit, hit, hit}, true},
 		"a session stood longer with it":  {[]session{hit, hit, slow, slow, slow, slow}, false},
 		"once as long, then not as long":  {[]session{hit, hit, slow, hit, hit}, true},
 		"a slow one that is not yet test": {[]session{slow, slow, hit, hit}, true},
@@ -52,10 +55,13 @@ func TestSuspect(t *testing.T) {
 					continue
 				}
 				if end.oldest != 0 {
-					if stand, alone := s.tested(end.oldest); alone {
+					stand, alone := s.tested(end.oldest)
+					if alone && end != short {
 						s.testing(stand)
 					}
-					s.left(end.oldest, began.Add(-end.took))
+					if end != short {
+						s.left(end.oldest, began.Add(-end.took))
+					}
 				}
 				if err := s.ended(end.err, false, began); !errors.Is(err, end.err) {
 					t.Error(err)
