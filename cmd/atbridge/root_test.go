@@ -40,7 +40,7 @@ func TestUsage(t *testing.T) {
 		{"check --frob", 2, "", "atbridge: unknown flag: --frob; see atbridge help check\n"},
 		{"check --config", 2, "", "atbridge: flag needs an argument: --config; see atbridge help check\n"},
 		{"check --config /no/such", 2, "", "atbridge: the configuration cannot be read: open /no/such: no such file or directory\n"},
-		{"check --config /", 2, "", "atbridge: the configuration cannot be read: read /: is a directory\n"},
+		{"check --config /", 2, "", "atbridge: the configuration cannot be read: / is a directory; name a file\n"},
 		{"check --config testdata/contract.yaml", 0, "testdata/contract.yaml: ok: auto on /dev/ttyUSB2 -> mqtt://broker.example:1883, 1 route up, 1 down\n", ""},
 		{"check --config testdata/contract.yaml --baud 0115200", 2, "", "--baud: 0115200 is not a rate; use one of 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600, 1000000, 2000000, 3000000\n"},
 		{"check --config testdata/contract.yaml --port x", 2, "", "--port: modem.port: x is no port; use a device such as /dev/ttyUSB2, usb:2c7c:6002, usb:2c7c:0901:if02 or auto\n"},
