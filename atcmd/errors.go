@@ -36,7 +36,7 @@ type CommandError struct {
 	Err     error  // CMEError, CMSError, or what the command's Final says
 }
 
-func (e *CommandError) Error() string { return e.Command + ": " + e.Err.Error() }
+func (e *CommandError) Error() string { return brief(e.Command) + ": " + e.Err.Error() }
 
 func (e *CommandError) Unwrap() error { return e.Err }
 
@@ -55,9 +55,9 @@ type LineError struct {
 
 func (e *LineError) Error() string {
 	if e.Phase == "" {
-		return fmt.Sprintf("%s: %v", e.Command, e.Err)
+		return fmt.Sprintf("%s: %v", brief(e.Command), e.Err)
 	}
-	return fmt.Sprintf("%s: %v (waiting for %s)", e.Command, e.Err, e.Phase)
+	return fmt.Sprintf("%s: %v (waiting for %s)", brief(e.Command), e.Err, e.Phase)
 }
 
 func (e *LineError) Unwrap() error { return e.Err }
@@ -73,4 +73,13 @@ func mask(s string, secrets []string) string {
 		}
 	}
 	return s
+}
+
+// brief is as much of a command as tells which one it is.
+func brief(command string) string {
+	const most = 80
+	if len(command) <= most {
+		return command
+	}
+	return strings.ToValidUTF8(command[:most-3], "") + "..."
 }

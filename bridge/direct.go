@@ -172,6 +172,9 @@ func (d *direct) tell(m modems.Message) bool {
 	return wanted
 }
 
+// CheckFilter says what is wrong with a topic filter to subscribe to.
+func CheckFilter(filter string) error { return checkFilter(filter) }
+
 // CheckTopic says what is wrong with the name of a topic to publish to.
 func CheckTopic(topic string) error {
 	err := checkFilter(topic)

@@ -22,7 +22,7 @@ const maxLine = 1 << 20
 func newPubCmd(g *globals) *cobra.Command {
 	var text, file string
 	var lines, null bool
-	var qos uint8
+	var qos qosFlag
 	m := modems.Message{}
 	var d directFlags
 	cmd := &cobra.Command{
@@ -46,10 +46,7 @@ sent it (QoS 0), and 5 if it is not delivered. TOPIC is the topic at the broker;
 			if given != 1 {
 				return usagef("give the message with one of -m TEXT, -f FILE, -l (each line of standard input) or -n (an empty one)")
 			}
-			if qos > 1 {
-				return usagef("-q %d: there are 0 and 1", qos)
-			}
-			m.Topic, m.QoS = args[0], qos
+			m.Topic, m.QoS = args[0], byte(qos)
 			if err := bridge.CheckTopic(m.Topic); err != nil {
 				return usagef("%s: %w", shown(m.Topic), err)
 			}
@@ -65,7 +62,7 @@ sent it (QoS 0), and 5 if it is not delivered. TOPIC is the topic at the broker;
 	f.StringVarP(&file, "file", "f", "", "a `FILE` is the message (-: standard input)")
 	f.BoolVarP(&lines, "lines", "l", false, "each line of standard input is a message")
 	f.BoolVarP(&null, "null", "n", false, "an empty message")
-	f.Uint8VarP(&qos, "qos", "q", 0, "`QoS`, 0 or 1")
+	f.VarP(&qos, "qos", "q", "`QoS`, 0 or 1")
 	f.BoolVarP(&m.Retain, "retain", "r", false, "the broker keeps it for later subscribers")
 	d.add(f)
 	return cmd

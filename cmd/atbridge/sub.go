@@ -14,7 +14,7 @@ import (
 )
 
 func newSubCmd(g *globals) *cobra.Command {
-	var qos uint8
+	var qos qosFlag
 	var count int
 	var verbose bool
 	var wait time.Duration
@@ -31,20 +31,17 @@ mosquitto_sub does it; what the broker had for it meanwhile is not seen.
   atbridge sub site7/commands/lamp -C 1 -W 30s`,
 		Args: takes("FILTER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if qos > 1 {
-				return usagef("-q %d: there are 0 and 1", qos)
-			}
 			if count < 0 || wait < 0 {
 				return usagef("-C and -W are not less than 0")
 			}
-			if err := (bridge.Route{From: args[0], To: args[0]}).Validate(); err != nil {
+			if err := bridge.CheckFilter(args[0]); err != nil {
 				return usagef("%s: %w", shown(args[0]), err)
 			}
-			return g.sub(cmd, d, args[0], qos, printing{cmd.OutOrStdout(), verbose, count}, wait)
+			return g.sub(cmd, d, args[0], byte(qos), printing{cmd.OutOrStdout(), verbose, count}, wait)
 		},
 	}
 	f := cmd.Flags()
-	f.Uint8VarP(&qos, "qos", "q", 0, "`QoS`, 0 or 1")
+	f.VarP(&qos, "qos", "q", "`QoS`, 0 or 1")
 	f.IntVarP(&count, "count", "C", 0, "end after `N` messages (0: never)")
 	f.BoolVarP(&verbose, "verbose", "v", false, "print the topic before the message")
 	f.DurationVarP(&wait, "wait", "W", 0, "end after `D` (0s: never)")
