@@ -36,6 +36,7 @@ import (
 //
 //	exits CODE PROGRAM ARG...   it must end with this exit code
 //	modem NAME [FAULT...]       a simulated modem; $MODEM is its port. With the name none nothing is behind it
+//	modem off                   ends the last one
 //	unplug FILE                 pulls the modem's cable once there is FILE
 //	aliyun                      a platform, with the product a1pk, its secret pr0duct and the device lamp7 on its list; the next
 //	                            modem reaches it, and $CA is its authority
@@ -129,6 +130,10 @@ func (b *scriptBench) modem(ts *testscript.TestScript, args []string) {
 		ts.Check(err)
 		ts.Defer(func() { pty.Close() })
 		ts.Setenv("MODEM", pty.Path)
+		return
+	}
+	if args[0] == "off" {
+		ts.Check(b.sims[len(b.sims)-1].Close())
 		return
 	}
 	sim, err := modemsim.Start(modemsim.Config{Model: args[0], Baud: 115200, Faults: args[1:], Map: b.reach})
