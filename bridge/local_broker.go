@@ -214,7 +214,7 @@ func (l *LocalBroker) subscriptions() (known []string) {
 		err = json.Unmarshal(b, &known)
 	}
 	if err != nil {
-		l.cfg.Log.Warn("local: what was subscribed to at the local broker is not known; it is all asked for again", "error", err)
+		l.cfg.Log.Warn("local: what was subscribed to at the local broker is not known; it is all asked for again", "why", err)
 		return nil
 	}
 	return known

@@ -38,7 +38,7 @@ func (g *guardedListener) Serve(establish listeners.EstablishFn) {
 	for c := g.accept(); c != nil; c = g.accept() {
 		go func() {
 			if err := establish(g.ID(), c); err != nil {
-				g.log.Debug("local: a client has left", "remote", c.RemoteAddr().String(), "error", err)
+				g.log.Debug("local: a client has left", "remote", c.RemoteAddr().String(), "why", err)
 			}
 		}()
 	}
@@ -52,7 +52,7 @@ func (g *guardedListener) accept() *guardedConn {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case err != nil: // the library's listener would listen no more
-			g.log.Warn("local: a client could not connect", "error", err)
+			g.log.Warn("local: a client could not connect", "why", err)
 			<-time.After(acceptAgain)
 			continue
 		}

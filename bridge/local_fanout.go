@@ -217,7 +217,7 @@ func (l *Local) restore() {
 	for _, key := range l.store.keys() {
 		if err := l.restoreKey(key, l.store.values[key]); err != nil {
 			broken = append(broken, key)
-			l.cfg.Log.Error("local: what was stored of a session cannot be used and is left out", "of", strings.ReplaceAll(key[1:], "\x00", " "), "error", err)
+			l.cfg.Log.Error("local: what was stored of a session cannot be used and is left out", "of", strings.ReplaceAll(key[1:], "\x00", " "), "why", err)
 		}
 	}
 	for _, key := range broken {

@@ -132,7 +132,7 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 	}
 	h.l.accept(messageOf(pk), func(err error) {
 		if err != nil {
-			h.l.cfg.Log.Warn("local: a will could not be passed on", "client", cl.ID, "topic", pk.TopicName, "error", err)
+			h.l.cfg.Log.Warn("local: a will could not be passed on", "client", cl.ID, "topic", pk.TopicName, "why", err)
 		}
 	})
 	for _, d := range h.l.stage(pk).to {

@@ -58,7 +58,7 @@ func (l *Local) publish(cl *mqtt.Client, pk packets.Packet) {
 	o, taken, err := offer(hold, l.cfg, l.accept, messageOf(pk))
 	switch {
 	case err != nil && pk.FixedHeader.Qos == 0:
-		l.cfg.Log.Debug("local: a message of QoS 0 was dropped", "client", cl.ID, "topic", pk.TopicName, "error", err)
+		l.cfg.Log.Debug("local: a message of QoS 0 was dropped", "client", cl.ID, "topic", pk.TopicName, "why", err)
 		return
 	case err != nil:
 		l.refuse(cl, pk, err)
@@ -90,7 +90,7 @@ func (l *Local) refuse(cl *mqtt.Client, pk packets.Packet, err error) {
 	if l.closing.Err() != nil {
 		return
 	}
-	l.cfg.Log.Warn("local: a publisher is disconnected, because its message cannot be stored", "client", cl.ID, "topic", pk.TopicName, "error", err)
+	l.cfg.Log.Warn("local: a publisher is disconnected, because its message cannot be stored", "client", cl.ID, "topic", pk.TopicName, "why", err)
 	if cl.Properties.ProtocolVersion == 5 {
 		_ = l.server.DisconnectClient(cl, packets.ErrQuotaExceeded) // it is gone either way
 	}
@@ -143,7 +143,7 @@ func (p *publisher) run() {
 	for pub := range p.queue {
 		<-pub.done
 		if err := p.finish(pub); err != nil {
-			p.l.cfg.Log.Debug("local: a message was not acknowledged", "client", p.cl.ID, "topic", pub.pk.TopicName, "error", err)
+			p.l.cfg.Log.Debug("local: a message was not acknowledged", "client", p.cl.ID, "topic", pub.pk.TopicName, "why", err)
 		}
 	}
 }

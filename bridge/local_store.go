@@ -285,7 +285,7 @@ func (s *store) write() {
 		if err := s.rewrite(); err != nil && s.f != old { // the new one has its place, but perhaps not for good
 			s.fail(err)
 		} else if err != nil { // the old log holds everything, and goes on
-			s.log.Warn("local: the file of sessions cannot be made smaller", "error", err)
+			s.log.Warn("local: the file of sessions cannot be made smaller", "why", err)
 		}
 	}
 	if err == nil && s.failed != nil {
@@ -301,7 +301,7 @@ func (s *store) write() {
 // fail: what the log holds is in doubt. It is tried again by whoever waits next, and by itself.
 func (s *store) fail(err error) {
 	if s.failed == nil || s.failed.Error() != err.Error() {
-		s.log.Error("local: sessions and retained messages cannot be stored; messages for them are not taken until it works again", "error", err)
+		s.log.Error("local: sessions and retained messages cannot be stored; messages for them are not taken until it works again", "why", err)
 	}
 	s.failed = err
 	if s.f != nil {

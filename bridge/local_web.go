@@ -44,12 +44,12 @@ func (w *webListener) Serve(establish listeners.EstablishFn) {
 				err = establish(w.ID(), guardedWeb{mqtt.OverWebSocket(ws)})
 			}
 			if err != nil {
-				w.log.Debug("local: a client has left", "remote", r.RemoteAddr, "error", err)
+				w.log.Debug("local: a client has left", "remote", r.RemoteAddr, "why", err)
 			}
 		}),
 	}
 	if err := server.Serve(webAccept{w.guardedListener}); !errors.Is(err, net.ErrClosed) {
-		w.log.Error("local: no more clients can connect by WebSocket", "error", err)
+		w.log.Error("local: no more clients can connect by WebSocket", "why", err)
 	}
 }
 

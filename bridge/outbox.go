@@ -290,10 +290,10 @@ func (o *Outbox) unread(taken item, from *journal, err error) {
 		o.giveBack(it)
 	case systemError(err):
 		it.state = aside
-		o.cfg.Log.Error("queue: a message cannot be read and is left aside until the next start", "id", it.id, "error", err)
+		o.cfg.Log.Error("queue: a message cannot be read and is left aside until the next start", "id", it.id, "why", err)
 	default:
 		o.stats.Damaged++
-		o.cfg.Log.Error("queue: a message is damaged on the disk and is lost", "id", it.id, "error", err)
+		o.cfg.Log.Error("queue: a message is damaged on the disk and is lost", "id", it.id, "why", err)
 		o.settle(it, outcomeDamaged)
 	}
 }

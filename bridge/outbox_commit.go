@@ -154,7 +154,7 @@ func (o *Outbox) fail(b batch, err error) {
 	o.rewrites = append(b.rewrites, o.rewrites...)
 	o.mu.Unlock()
 	if news {
-		o.cfg.Log.Error("queue: cannot write; new messages are refused until it works again", "error", err)
+		o.cfg.Log.Error("queue: cannot write; new messages are refused until it works again", "why", err)
 	}
 	for _, p := range b.puts {
 		p.done(fmt.Errorf("%w: %w", ErrStore, err))

@@ -64,7 +64,7 @@ func (o *Outbox) open() error {
 		if rerr != nil {
 			return errors.Join(err, rerr)
 		}
-		o.cfg.Log.Error("queue: the log was damaged; what could be read was saved, the damaged files are in the directory damaged", "error", err, "messages", saved)
+		o.cfg.Log.Error("queue: the log was damaged; what could be read was saved, the damaged files are in the directory damaged", "why", err, "messages", saved)
 		j, err = openAt(dir)
 	}
 	if err != nil {
