@@ -96,7 +96,8 @@ func TestConnectIsBounded(t *testing.T) {
 		p.discard()
 		start := time.Now()
 		_, err := Dial(t.Context(), p.dial, modems.MQTTConfig{})
-		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != connackTimeout {
+		took := time.Since(start) // paho ends its goroutines at once, or when closeTimeout has passed as well
+		if !errors.Is(err, context.DeadlineExceeded) || took < connackTimeout || took > connackTimeout+closeTimeout {
 			t.Errorf("after %v: %v", took, err)
 		}
 	})
