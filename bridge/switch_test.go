@@ -144,15 +144,19 @@ func (b *Bridge) offer(t *testing.T, from, n int, text string) (sent []string) {
 	return sent
 }
 
+// busy is how many times as long a machine is allowed that does much else.
+const busy = 3
+
+// until waits for what comes by itself.
 func until(t *testing.T, what string, within time.Duration, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(within); !ok(); {
+	for end := time.After(busy * within); !ok(); {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("waited %v for %s", within, what)
+			t.Fatalf("waited %v for %s", busy*within, what)
 		}
 	}
 }
