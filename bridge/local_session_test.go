@@ -159,7 +159,11 @@ func TestLocalEndsTheOldestSession(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "local")
 	l := startLocal(t, LocalConfig{File: file}, stays)
 	for i := range maxSessions + 1 {
-		dialRaw(t, l.Addr(), fmt.Sprint("c", i), false).Close()
+		c := dialRaw(t, l.Addr(), fmt.Sprint("c", i), false)
+		if i == 0 {
+			until(t, "the first to be there", patience, func() bool { return l.Status().Clients == 1 })
+		}
+		c.Close()
 		if i == 0 {
 			until(t, "the first to be gone", patience, func() bool { return l.Status().Clients == 0 })
 		}

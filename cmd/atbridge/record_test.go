@@ -142,7 +142,7 @@ func TestRecordAndReplayRefuse(t *testing.T) {
 		"replay /dev/null":             "holds nothing to play",
 		"replay --link /tmp " + there:  there + ":1: an entry is",
 		"record --port /dev/ttyUSB2":   "FILE is missing",
-		"replay --timed=x " + there:    "invalid argument",
+		"replay --timed=x " + there:    "--timed: x is neither true nor false",
 		"record --link x --port /dev/": "FILE is missing",
 	} {
 		if code, _, stderr := call(strings.Fields(args)...); code != exitUsage || !strings.Contains(stderr, want) {
