@@ -34,7 +34,9 @@ func TestStrangersTopics(t *testing.T) {
 						sent := modems.Message{Topic: "strange/" + topic, Payload: []byte(payload), QoS: 1}
 						after := modems.Message{Topic: "strange/after", Payload: fmt.Append(nil, i), QoS: 1}
 						cloud.send(sent)
-						b.publish(s, modems.Message{Topic: "up", Payload: []byte("meanwhile"), QoS: 1})
+						if !strings.Contains(topic, `",40`) { // it swallows 40 bytes until the line is silent, and a prompt with them
+							b.publish(s, modems.Message{Topic: "up", Payload: []byte("meanwhile"), QoS: 1})
+						}
 						cloud.send(after)
 						for _, want := range []modems.Message{sent, after} {
 							d, err := s.Receive(b.ctx)
