@@ -33,15 +33,15 @@ func TestSilentServer(t *testing.T) {
 // A broker that answers pings and acknowledges nothing does not hold what waits behind a publish for ever.
 func TestUnacknowledged(t *testing.T) {
 	play(t, func(t *testing.T, p *peer) {
-		s := p.open(modems.MQTTConfig{KeepAlive: 30 * time.Second})
+		s := p.open(modems.MQTTConfig{KeepAlive: 35 * time.Second}) // a ping on its way at the very moment would be a busy line
 		go func() {
 			for {
 				packet, err := packets.ReadPacket(p.conn)
 				if err != nil {
 					return
 				}
-				if _, ok := packet.(*packets.PingreqPacket); ok {
-					p.send(packets.NewControlPacket(packets.Pingresp))
+				if _, ok := packet.(*packets.PingreqPacket); ok && packets.NewControlPacket(packets.Pingresp).Write(p.conn) != nil {
+					return // the client has gone meanwhile
 				}
 			}
 		}()
